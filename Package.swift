@@ -1,0 +1,26 @@
+// swift-tools-version: 6.1
+import PackageDescription
+
+let package = Package(
+    name: "minimalci",
+    platforms: [.macOS(.v15)],
+    products: [
+        .library(name: "SemQueue", targets: ["SemQueue"]),
+        .executable(name: "semq", targets: ["SemQueueCLI"]),
+    ],
+    targets: [
+        .target(name: "CSemQueue"),
+        .target(name: "SemQueue", dependencies: ["CSemQueue"]),
+        .executableTarget(name: "SemQueueCLI", dependencies: ["CSemQueue", "SemQueue"]),
+        .testTarget(name: "SemQueueTests", dependencies: ["CSemQueue", "SemQueue"]),
+    ],
+    swiftLanguageModes: [.v6]
+)
+
+for target in package.targets where target.name != "CSemQueue" {
+    target.swiftSettings = [
+        .enableUpcomingFeature("ExistentialAny"),
+        .enableUpcomingFeature("InternalImportsByDefault"),
+        .enableUpcomingFeature("MemberImportVisibility"),
+    ]
+}

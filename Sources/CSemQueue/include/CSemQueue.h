@@ -1,0 +1,127 @@
+// What Swift can't see or do: open-file-description locks, fork, per-thread timers, signal handlers
+// that stay within the async-signal-safe calls.
+
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+// MARK: locks.c: open-file-description locks (fcntl(2), "Open file description locks")
+
+/// Lock types, as F_RDLCK, F_WRLCK and F_UNLCK.
+#define SEMQ_READ 0
+#define SEMQ_WRITE 1
+#define SEMQ_UNLOCK 2
+
+/// Sets or removes a lock on `length` bytes from `start` (0: to the end of all offsets).
+/// With `wait` it blocks until granted or until a signal handler has run (EINTR).
+/// Returns 0 or errno; EAGAIN when another description is in the way.
+int semq_lock(int fd, int type, int64_t start, int64_t length, bool wait);
+
+/// Asks for any lock that stands in the way of `type` on the range. Returns 0 or errno;
+/// `*found_start` is -1 when the range is free.
+int semq_lock_query(int fd, int type, int64_t start, int64_t length, int64_t *found_start);
+
+// MARK: alarm.c: a timer that interrupts a blocking call of one thread
+
+/// The signal that alarms deliver. Ignored by default, so a stray one harms nobody.
+int semq_alarm_signal(void);
+
+/// Installs the empty handler, without SA_RESTART, that lets the signal end a blocking call.
+void semq_alarm_install(void);
+
+typedef intptr_t semq_timer;
+
+/// Creates a timer on CLOCK_MONOTONIC that signals the calling thread. Returns 0 or errno.
+int semq_alarm_create(semq_timer *timer);
+
+/// First expiry after `first` ns, then each `again` ns until set anew; 0 disarms.
+void semq_alarm_set(semq_timer timer, int64_t first, int64_t again);
+
+void semq_alarm_delete(semq_timer timer);
+
+// MARK: process.c
+
+/// fork(2), which Swift hides. Only for a process that has no second thread.
+int semq_fork(void);
+
+/// Makes this process the one that orphans below it are handed to. Returns 0 or errno.
+int semq_become_subreaper(void);
+
+/// Sets the name that ps shows (15 bytes).
+void semq_set_process_name(const char *name);
+
+/// What became of a child.
+#define SEMQ_EXITED 0
+#define SEMQ_SIGNALED 1
+#define SEMQ_STOPPED 2
+#define SEMQ_CONTINUED 3
+
+/// A child of any kind that has ended, stopped or gone on: its pid, SEMQ_EXITED and so on, and the exit
+/// code or signal. It stays to be peeked at again until it is reaped. Returns false when there is none
+/// just now; `*childless` says whether there are no children at all.
+bool semq_peek_child(int *pid, int *kind, int *number, bool *childless);
+
+/// Takes away what semq_peek_child has shown, and no more: an end that came since is kept.
+void semq_reap_child(int pid, int kind);
+
+/// Waits up to `timeout` ns (negative: for ever) for one of the blocked signals in `signals`.
+/// Returns its number, or 0 on time-out or interruption. `*from_process` tells kill(2) from the
+/// kernel (the terminal), `*sender` who it was.
+int semq_wait_signal(const int *signals, int count, int64_t timeout, bool *from_process, int *sender);
+
+/// Blocks (or unblocks) the given signals for the calling thread.
+void semq_block_signals(const int *signals, int count, bool block);
+
+/// The disposition of a signal: true where it is ignored.
+bool semq_signal_is_ignored(int signal);
+
+/// Sets a signal to its default action, or ignores it.
+void semq_signal_default(int signal, bool ignore);
+
+/// Ends this process by `signal`, as if it had never been caught, leaving no core.
+void semq_die_by(int signal);
+
+/// The magic number of the file system that `fd` lives on, or 0.
+int64_t semq_filesystem(int fd);
+
+/// A descriptor that is readable while one of the blocked signals is pending, or -1.
+int semq_signal_descriptor(const int *signals, int count);
+
+// MARK: waiting.c: what terminal signals do to a process that stands in a queue
+
+/// From now until `semq_waiting_end` a stop from the terminal waits until it is allowed, and deadly
+/// signals first write the tidy text to standard error.
+void semq_waiting_begin(void);
+void semq_waiting_end(void);
+
+/// The place in the queue: `length` bytes of `fd` at `start`, which are unlocked before this process
+/// stops, so that a stopped waiter is in nobody's way.
+void semq_waiting_place(int fd, int64_t start, int64_t length);
+
+/// The text to write before dying or stopping, or null. Must outlive the wait.
+void semq_waiting_tidy(const char *tidy);
+
+/// True once after a stop: the place must be locked anew.
+bool semq_waiting_was_stopped(void);
+
+/// Lets the stop signals of the terminal through (only around a blocking wait).
+void semq_waiting_allow_stop(bool allow);
+
+// MARK: options.c: getopt_long(3), whose struct wants C strings that outlive the call
+
+/// One option: its long name, its letter (or a number above 255 where it has none), whether it takes
+/// an argument.
+struct semq_option {
+    const char *name;
+    int code;
+    bool takes_argument;
+};
+
+/// The next option or operand of `argv`, from `argv[1]` on; `--` ends them. Returns the option's code,
+/// 1 for an operand, '?' for an unknown option, ':' where an argument is missing, -1 at the end, with
+/// `*argument` the argument, the operand, or the offending word. Keeps its place between calls.
+int semq_next_option(int argc, char **argv, const struct semq_option *options, int count, const char **argument);
+
+/// The index of the first word after `--`, once semq_next_option has returned -1.
+int semq_options_end(void);

@@ -1,0 +1,112 @@
+#define _GNU_SOURCE
+#include "CSemQueue.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stddef.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#ifdef __linux__
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/vfs.h>
+#endif
+
+int semq_fork(void) { return fork(); }
+
+int semq_become_subreaper(void) {
+#ifdef __linux__
+    return prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0 ? 0 : errno;
+#else
+    return ENOTSUP;
+#endif
+}
+
+void semq_set_process_name(const char *name) {
+#ifdef __linux__
+    prctl(PR_SET_NAME, name, 0, 0, 0);
+#else
+    (void)name;
+#endif
+}
+
+bool semq_peek_child(int *pid, int *kind, int *number, bool *childless) {
+    siginfo_t info = {0};
+    int result = waitid(P_ALL, 0, &info, WEXITED | WSTOPPED | WCONTINUED | WNOHANG | WNOWAIT);
+    *childless = result != 0 && errno == ECHILD;
+    if (result != 0 || info.si_pid == 0) return false;
+    *pid = info.si_pid;
+    *number = info.si_status;
+    *kind = info.si_code == CLD_EXITED                                     ? SEMQ_EXITED
+            : info.si_code == CLD_KILLED || info.si_code == CLD_DUMPED     ? SEMQ_SIGNALED
+            : info.si_code == CLD_CONTINUED                                ? SEMQ_CONTINUED
+                                                                           : SEMQ_STOPPED;
+    return true;
+}
+
+void semq_reap_child(int pid, int kind) {
+    siginfo_t info;
+    int what = kind == SEMQ_STOPPED ? WSTOPPED : kind == SEMQ_CONTINUED ? WCONTINUED : WEXITED;
+    waitid(P_PID, (id_t)pid, &info, what | WNOHANG);
+}
+
+static sigset_t set_of(const int *signals, int count) {
+    sigset_t set;
+    sigemptyset(&set);
+    for (int i = 0; i < count; i++) sigaddset(&set, signals[i]);
+    return set;
+}
+
+int semq_wait_signal(const int *signals, int count, int64_t timeout, bool *from_process, int *sender) {
+    sigset_t set = set_of(signals, count);
+    siginfo_t info;
+    struct timespec limit = {.tv_sec = timeout / 1000000000, .tv_nsec = timeout % 1000000000};
+    int signal = timeout < 0 ? sigwaitinfo(&set, &info) : sigtimedwait(&set, &info, &limit);
+    if (signal < 0) return 0;
+    *from_process = info.si_code <= 0;  // SI_USER, SI_TKILL, SI_QUEUE; the kernel's codes are above
+    *sender = info.si_pid;
+    return signal;
+}
+
+void semq_block_signals(const int *signals, int count, bool block) {
+    sigset_t set = set_of(signals, count);
+    pthread_sigmask(block ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
+}
+
+bool semq_signal_is_ignored(int signal) {
+    struct sigaction action;
+    return sigaction(signal, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
+}
+
+void semq_signal_default(int number, bool ignore) { signal(number, ignore ? SIG_IGN : SIG_DFL); }
+
+void semq_die_by(int number) {
+    struct rlimit none = {0, 0};
+    setrlimit(RLIMIT_CORE, &none);
+    signal(number, SIG_DFL);
+    sigset_t set = set_of(&number, 1);
+    sigprocmask(SIG_UNBLOCK, &set, NULL);
+    kill(getpid(), number);
+    _exit(128 + number);
+}
+
+int semq_signal_descriptor(const int *signals, int count) {
+#ifdef __linux__
+    sigset_t set = set_of(signals, count);
+    return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+#else
+    (void)signals, (void)count;
+    return -1;
+#endif
+}
+
+int64_t semq_filesystem(int fd) {
+#ifdef __linux__
+    struct statfs info;
+    return fstatfs(fd, &info) == 0 ? (int64_t)info.f_type : 0;
+#else
+    (void)fd;
+    return 0;
+#endif
+}

@@ -1,0 +1,92 @@
+#define _GNU_SOURCE
+#include "CSemQueue.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stddef.h>
+#include <string.h>
+#include <unistd.h>
+
+static struct {
+    int fd;
+    int64_t start, length;
+    const char *volatile tidy;
+    volatile sig_atomic_t stopped;
+} waiting = {.fd = -1};
+
+static const int deadly[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+enum { DEADLY = sizeof deadly / sizeof deadly[0] };
+
+static void tidy_up(void) {
+    const char *text = waiting.tidy;
+    if (text && write(STDERR_FILENO, text, strlen(text)) < 0) return;
+}
+
+static void die(int number) {
+    tidy_up();
+    signal(number, SIG_DFL);
+    raise(number);  // delivered on return from this handler; the kernel frees the place
+}
+
+// fcntl, write, signal and raise are async-signal-safe (POSIX 2.4.3).
+static void stop(int number) {
+    int saved = errno;
+    tidy_up();
+    if (waiting.fd >= 0) {
+        semq_lock(waiting.fd, SEMQ_UNLOCK, waiting.start, waiting.length, false);
+        waiting.stopped = 1;
+    }
+    signal(number, SIG_DFL);
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, number);
+    raise(number);
+    sigprocmask(SIG_UNBLOCK, &set, NULL);  // stops here until SIGCONT
+    struct sigaction action = {.sa_handler = stop};
+    sigemptyset(&action.sa_mask);
+    sigaction(number, &action, NULL);
+    errno = saved;
+}
+
+// A signal that was ignored when we were started (nohup) stays ignored.
+static void handle(int number, void (*handler)(int)) {
+    struct sigaction action;
+    if (sigaction(number, NULL, &action) != 0 || action.sa_handler == SIG_IGN) return;
+    action = (struct sigaction){.sa_handler = handler};
+    sigemptyset(&action.sa_mask);
+    sigaction(number, &action, NULL);
+}
+
+void semq_waiting_begin(void) {
+    semq_waiting_allow_stop(false);
+    for (int i = 0; i < DEADLY; i++) handle(deadly[i], die);
+    handle(SIGTSTP, stop);
+}
+
+void semq_waiting_place(int fd, int64_t start, int64_t length) {
+    waiting.fd = fd;
+    waiting.start = start;
+    waiting.length = length;
+    waiting.stopped = 0;
+}
+
+void semq_waiting_end(void) {
+    for (int i = 0; i < DEADLY; i++) handle(deadly[i], SIG_DFL);
+    handle(SIGTSTP, SIG_DFL);
+    waiting.tidy = NULL;
+    waiting.fd = -1;
+    semq_waiting_allow_stop(true);
+}
+
+void semq_waiting_tidy(const char *tidy) { waiting.tidy = tidy; }
+
+bool semq_waiting_was_stopped(void) {
+    bool was = waiting.stopped;
+    waiting.stopped = 0;
+    return was;
+}
+
+void semq_waiting_allow_stop(bool allow) {
+    int stops[] = {SIGTSTP};
+    semq_block_signals(stops, 1, !allow);
+}

@@ -1,0 +1,138 @@
+internal import Glibc
+
+/// What people do to a queue as a whole: change it, pause it, end somebody's turn.
+package struct Administration {
+    private let file: QueueFile
+    private let description: Description
+    private let gate: Gate
+    private let made: Bool
+    private let by = "\(LocalHost.user)@\(LocalHost.name)"
+
+    /// - Throws: ``SemaphoreError`` when the file can't be opened for writing.
+    package init(_ path: String, create: Bool, anyFilesystem: Bool = false) throws {
+        (file, description, made) = try QueueFile.open(
+            path, QueueFile.Options(create: create, anyFilesystem: anyFilesystem))
+        gate = Gate(description: try file.reopen())
+    }
+
+    /// What `change` did to the queue.
+    package struct Change: Equatable, Sendable {
+        /// The queue was made by this.
+        package var made = false
+        package var concurrency: Int
+        /// As many hold, who may be more than a lowered concurrency.
+        package var holding: Int
+    }
+
+    /// Sets the concurrency, for all who come and all who wait. Those beyond a lowered one keep what they
+    /// hold; nobody is granted until enough have ended.
+    package func setConcurrency(_ concurrency: Int) throws -> Change {
+        try change { header in
+            header.concurrency = concurrency
+            header.origin = .set
+            return (.concurrency, [("concurrency", .integer(Int64(concurrency)))])
+        }
+    }
+
+    /// Grants nobody any more until ``resume()``. Holders keep what they hold.
+    package func pause(reason: String) throws -> Change {
+        try change { header in
+            header.pause = Header.Pause(by: by, since: .now(), reason: reason)
+            return (.paused, [("reason", .string(reason))])
+        }
+    }
+
+    package func resume() throws -> Change {
+        try change { header in
+            header.pause = nil
+            return (.resumed, [])
+        }
+    }
+
+    private func change(
+        _ body: (inout Header) -> (History.Event, [(String, JSON)])
+    ) throws -> Change {
+        let change = try locked {
+            let book = Book(file: file, description: description, made: made)
+            var header: Header
+            var isNew = false
+            switch try book.header(concurrency: nil) {
+            case .made(let new):
+                header = new
+                isNew = made
+            case .sound(let found), .recovered(let found): header = found
+            }
+            let (event, fields) = body(&header)
+            guard QueueFile.write(header, to: description) else {
+                throw SemaphoreError.system(.io, "can't write", file.path)
+            }
+            History(of: file.path).append(event, at: .now(), fields + [("by", .string(by))])
+            return Change(made: isNew, concurrency: header.concurrency, holding: gate.description.heldSlots().count)
+        }
+        wake(QueueStatus(of: file, through: gate.description).waiting.first?.party)
+        return change
+    }
+
+    /// Who is meant by a number, waiting or holding.
+    package enum Subject: Equatable, Sendable {
+        case holder(Party)
+        case waiter(Party)
+    }
+
+    /// Ends the turn of a ticket: a holder's command is ended and its slot given back, a waiter taken out.
+    /// - Parameters:
+    ///   - number: the ticket's number.
+    ///   - grace: how long the command has between SIGTERM and SIGKILL.
+    /// - Returns: who it was, once the message is in place; nil if no such ticket lives.
+    /// - Throws: ``SemaphoreError`` when the message can't be left.
+    package func remove(ticket number: Int64, reason: String, grace: Duration) throws -> Subject? {
+        guard let (ticket, subject) = find(number) else { return nil }
+        let left = try locked { () -> Bool in
+            guard description.isAlive(ticket) else { return false }
+            guard let header = Book.header(from: description) else {
+                throw SemaphoreError(.io, "\(file.path): the queue's header is damaged; `semq set` it first")
+            }
+            let note = Note(
+                queue: header.queue, ticket: ticket, grace: grace.nanoseconds / 1_000_000, by: by, reason: reason)
+            guard Notes.put(note, to: description) else {
+                throw SemaphoreError(.io, "\(file.path): can't leave a message in the queue file; is the disk full?")
+            }
+            History(of: file.path).append(
+                .removed, at: .now(),
+                [("ticket", .integer(number)), ("by", .string(by)), ("reason", .string(reason))])
+            return true
+        }
+        guard left else { return nil }
+        switch subject {
+        case .holder(let party), .waiter(let party): wake(party)
+        }
+        return subject
+    }
+
+    /// Whether a ticket of this number still lives.
+    package func isAlive(_ number: Int64) -> Bool { find(number) != nil }
+
+    private func find(_ number: Int64) -> (Ticket, Subject)? {
+        let status = QueueStatus(of: file, through: gate.description)
+        if let holder = status.holders.first(where: { $0.ticket.number == number }) {
+            return (holder.ticket, .holder(holder.party))
+        }
+        return status.waiting.first { $0.ticket.number == number }.map { ($0.ticket, .waiter($0.party)) }
+    }
+
+    /// Saves a member the wait until its next look. The signal is one that is ignored unless asked for,
+    /// so it does no harm where the number means another process by now or in this namespace.
+    private func wake(_ party: Party?) {
+        guard let party, party.pid > 1 else { return }
+        kill(party.pid, Alarm.signal)
+    }
+
+    private func locked<Result>(_ body: () throws -> Result) throws -> Result {
+        do {
+            return try gate.locked(alarm: Alarm(), deadline: .monotonic() + .seconds(10)) { try body() }
+        } catch is Gate.Failure {
+            throw SemaphoreError(
+                .io, "\(file.path): somebody holds the queue's mutex and stands still; `semq doctor \(file.path)` tells who")
+        }
+    }
+}

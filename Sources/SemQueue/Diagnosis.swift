@@ -1,0 +1,110 @@
+internal import CSemQueue
+internal import Glibc
+
+/// What `semq doctor` finds out about a queue on this machine, in the order in which it matters.
+package struct Diagnosis {
+    package enum Verdict: Equatable {
+        case good
+        /// Works, with something to know.
+        case note
+        /// Doesn't work.
+        case bad
+    }
+
+    package struct Finding {
+        package var subject: String
+        package var verdict: Verdict
+        /// What is so, and what to do about it.
+        package var text: String
+    }
+
+    /// Looks at the queue at a path, or at the folder where it would be.
+    package static func of(_ path: String) -> [Finding] {
+        var findings: [Finding] = []
+        let opened: (QueueFile, Description, made: Bool)
+        do {
+            opened = try QueueFile.open(path, .init(create: false, anyFilesystem: true))
+        } catch {
+            let missing = error.systemError == ENOENT
+            let folder = QueueFile.parent(of: path)
+            let canMake = missing && access(folder, W_OK | X_OK) == 0
+            findings.append(
+                Finding(
+                    subject: "file", verdict: canMake ? .note : .bad,
+                    text: canMake ? "\(path): not there yet; the first acquire makes it in \(folder)" : error.message))
+            if !missing { findings += stuck(path) }
+            return findings
+        }
+        let (file, description, _) = opened
+        findings.append(Finding(subject: "file", verdict: .good, text: "\(QueueStatus.absolute(path)), readable and writable"))
+        findings.append(filesystem(description))
+        findings.append(locks(file, description))
+        findings.append(records(file, description))
+        findings += stuck(path)
+        return findings
+    }
+
+    private static func filesystem(_ description: Description) -> Finding {
+        switch Filesystem.kind(magic: semq_filesystem(description.descriptor)) {
+        case .local(let name):
+            Finding(subject: "file system", verdict: .good, text: "\(name): locks hold for all processes of this machine")
+        case .overlay:
+            Finding(
+                subject: "file system", verdict: .note,
+                text: "overlay: the file is this container's own; to share it with others mount a folder (-v DIR:DIR)")
+        case .network(let name):
+            Finding(
+                subject: "file system", verdict: .bad,
+                text: "\(name): locks may not hold between machines; move the queue to a disk of the machine that owns the thing")
+        case .unknown(let magic):
+            Finding(
+                subject: "file system", verdict: .bad,
+                text: "unknown (0x\(String(magic, radix: 16))): not known to keep locks; --any-filesystem uses it all the same")
+        }
+    }
+
+    /// Tries whether two descriptions exclude each other, on a byte that means nothing to the queue.
+    private static func locks(_ file: QueueFile, _ description: Description) -> Finding {
+        let probe = LockSpace.probe
+        guard let other = try? file.reopen(), description.tryLock(.write, probe) else {
+            return Finding(subject: "locks", verdict: .bad, text: "the kernel refuses open-file-description locks (Linux 3.15 has them)")
+        }
+        defer { description.unlock(probe) }
+        let excluded = !other.tryLock(.write, probe)
+        return Finding(
+            subject: "locks", verdict: excluded ? .good : .bad,
+            text: excluded ? "two openings of the file exclude each other" : "two openings of the file do not exclude each other here")
+    }
+
+    private static func records(_ file: QueueFile, _ description: Description) -> Finding {
+        guard let header = Book.header(from: description) else {
+            var info = stat()
+            fstat(description.descriptor, &info)
+            return info.st_size == 0
+                ? Finding(subject: "records", verdict: .note, text: "empty: the first acquire makes it a queue")
+                : Finding(
+                    subject: "records", verdict: .bad,
+                    text: "no readable header: no queue, or a damaged one (which goes on while it is used, one at a time)")
+        }
+        let origin =
+            switch header.origin {
+            case .created: ""
+            case .set: ", set by hand"
+            case .recovered: ": was damaged; set it: semq set \(file.path) --concurrency N"
+            }
+        return Finding(
+            subject: "records", verdict: header.origin == .recovered ? .note : .good,
+            text: "concurrency \(header.concurrency)\(origin); \(header.lastTicket) tickets drawn")
+    }
+
+    private static func stuck(_ path: String) -> [Finding] {
+        guard let holder = MutexHolder.find(path) else {
+            return [Finding(subject: "mutex", verdict: .good, text: "nobody stands still with it")]
+        }
+        return [
+            Finding(
+                subject: "mutex", verdict: holder.isStopped ? .bad : .note,
+                text: "\(holder) holds it\(holder.isStopped ? ": let it go on (kill -CONT \(holder.pid)) or end it" : " just now")")
+        ]
+    }
+}

@@ -1,0 +1,60 @@
+internal import CSemQueue
+internal import Glibc
+
+/// The queue's mutex, on a description of its own that no other process ever gets.
+///
+/// It is held for a handful of system calls. Short read locks of waiters live on this description
+/// too, so that they never mingle with the locks that a permit consists of.
+struct Gate {
+    let description: Description
+
+    enum Failure: Error {
+        /// The alarm was rung.
+        case interrupted
+        /// The limit was reached: whoever holds the mutex stands still.
+        case timedOut
+    }
+
+    /// Runs `body` under the mutex.
+    /// - Parameters:
+    ///   - deadline: when to give up, on the monotonic clock; nil: never.
+    ///   - stuck: called once each second after two seconds of waiting.
+    func locked<Result>(
+        alarm: Alarm, deadline: Duration?, stuck: () -> Void = {}, _ body: () throws -> Result
+    ) throws -> Result {
+        if !description.tryLock(.write, LockSpace.mutex) { try wait(alarm, deadline, stuck) }
+        defer { description.unlock(LockSpace.mutex) }
+        return try body()
+    }
+
+    private func wait(_ alarm: Alarm, _ deadline: Duration?, _ stuck: () -> Void) throws(Failure) {
+        let start = Duration.monotonic()
+        while true {
+            let now = Duration.monotonic()
+            if alarm.isRung { throw .interrupted }
+            if let deadline, now >= deadline { throw .timedOut }
+            if now - start >= .seconds(2) { stuck() }
+            let limit = min(.seconds(1), deadline.map { $0 - now } ?? .seconds(1))
+            if block(on: LockSpace.mutex, .write, alarm, limit) { return }
+        }
+    }
+
+    /// Waits for a lock, at most `limit`.
+    /// - Returns: whether it was granted.
+    func block(
+        on span: LockSpace.Span, _ type: Description.LockType, _ alarm: Alarm, _ limit: Duration?
+    ) -> Bool {
+        alarm.limiting(limit) {
+            semq_lock(description.descriptor, type.rawValue, span.start, span.length, true)
+        } == 0
+    }
+
+    /// Sleeps until nobody locks the span for writing any more, or `limit` has passed.
+    /// - Returns: whether it came free.
+    @discardableResult
+    func await(_ span: LockSpace.Span, _ alarm: Alarm, _ limit: Duration?) -> Bool {
+        guard block(on: span, .read, alarm, limit) else { return false }
+        description.unlock(span)
+        return true
+    }
+}

@@ -1,0 +1,114 @@
+internal import CSemQueue
+internal import Glibc
+
+/// A slot that is held: the locks, and what was recorded about them.
+///
+/// It is held as long as any process has a descriptor of ``description``, or until ``release()``.
+package final class Grant: Sendable {
+    let file: QueueFile
+    let description: Description
+    /// The queue's random name, the same by whatever path or host it is reached.
+    package let queue: UInt64
+    package let ticket: Ticket
+    package let slot: Int
+    /// The fencing token.
+    package let token: Int64
+    let since: Timestamp
+    let party: Party
+    /// The path that the queue was asked for by.
+    package let path: String
+
+    init(
+        file: QueueFile, description: Description, queue: UInt64, path: String, holder: SlotRecord.Holder, slot: Int
+    ) {
+        self.file = file
+        self.description = description
+        self.queue = queue
+        self.path = path
+        self.ticket = holder.ticket
+        self.slot = slot
+        self.token = holder.token
+        self.since = holder.since
+        self.party = holder.party
+    }
+
+    /// As text, for a process that was forked before the grant and has the same descriptors.
+    package var handover: String {
+        let holder = SlotRecord.Holder(ticket: ticket, token: token, since: since, party: party)
+        let record = SlotRecord(queue: queue, slot: slot, holder: holder).line
+        let numbers = "\(description.descriptor) \(file.identity.device) \(file.identity.inode)"
+        return numbers + "\n" + String(decoding: record, as: UTF8.self) + path
+    }
+
+    package convenience init?(handover: String) {
+        let bytes = Array(handover.utf8)
+        let numbers = bytes.prefix { $0 != UInt8(ascii: "\n") }
+        let words = numbers.split(separator: UInt8(ascii: " ")).compactMap { UInt64(String(decoding: $0, as: UTF8.self)) }
+        let rest = bytes.dropFirst(numbers.count + 1)
+        guard words.count == 3, let record = SlotRecord(line: rest.prefix(Line.length)), let holder = record.holder else {
+            return nil
+        }
+        let path = String(decoding: rest.dropFirst(Line.length), as: UTF8.self)
+        self.init(
+            file: QueueFile(path: path, identity: QueueFile.Identity(device: words[1], inode: words[2])),
+            description: Description(owning: Int32(words[0])), queue: record.queue, path: path, holder: holder,
+            slot: record.slot)
+    }
+
+    /// The descriptor to hand to a command, so that the lock follows the work.
+    package var descriptor: Int32 { description.descriptor }
+
+    /// Gives the slot back, in every process that has the description. Waits for commands that run
+    /// nested under this permit.
+    package func release() {
+        // A nested acquire first locks its byte for reading and then looks whether the ticket lives;
+        // we first take the byte for writing and then give the ticket up: one of us sees the other.
+        if !description.tryLock(.write, LockSpace.nested(ticket)) {
+            let nested = LockSpace.nested(ticket)
+            while semq_lock(description.descriptor, SEMQ_WRITE, nested.start, 1, true) == EINTR {}
+        }
+        // The record first: found "held" under a free lock, it tells the next one of a loss.
+        QueueFile.write(
+            SlotRecord(queue: queue, slot: slot, holder: nil).line, at: QueueFile.slotLines.lowerBound + slot,
+            to: description)
+        History(of: file.path).append(
+            .released, at: .now(),
+            History.member(ticket, party) + [("slot", .integer(Int64(slot))), ("token", .integer(token))])
+        description.unlockAll()
+    }
+
+    /// Why a permit ended before its holder wanted it to.
+    package enum Loss: Equatable, Sendable {
+        /// The path no longer names the queue file: others may hold what we hold.
+        case fileReplaced
+        /// Somebody ended it with `semq release`.
+        case released(by: String, reason: String, grace: Duration)
+    }
+
+    /// Looks whether the permit still stands. To be asked about once a second.
+    package func loss() -> Loss? {
+        if let note = Notes.forTicket(ticket, in: description) {
+            return .released(by: note.by, reason: note.reason, grace: .milliseconds(note.grace))
+        }
+        return file.isInPlace() ? nil : .fileReplaced
+    }
+}
+
+/// The lines by which one member tells another that its turn is ended.
+enum Notes {
+    static func forTicket(_ ticket: Ticket, in description: Description) -> Note? {
+        QueueFile.records(Note.self, in: QueueFile.noteLines, from: description)
+            .lazy.map(\.record).first { $0.ticket == ticket }
+    }
+
+    /// Puts a note where no living ticket's note stands. Under the mutex.
+    /// - Returns: false when all lines are taken or the disk is full.
+    static func put(_ note: Note, to description: Description) -> Bool {
+        let taken = QueueFile.records(Note.self, in: QueueFile.noteLines, from: description)
+            .filter { $0.record.ticket != note.ticket && description.isAlive($0.record.ticket) }
+        guard let line = QueueFile.noteLines.first(where: { line in !taken.contains { $0.line == line } }) else {
+            return false
+        }
+        return QueueFile.write(note.line, at: line, to: description)
+    }
+}

@@ -1,0 +1,304 @@
+internal import CSemQueue
+internal import Glibc
+
+/// One request's dealings with one queue file: joins, waits, claims. ``Turn`` decides, this does.
+///
+/// Two descriptions are open: `own` carries ticket and slot, and goes to whoever does the work;
+/// `gate` carries the mutex and the short waits, and never leaves this process.
+struct Member {
+    private let path: String
+    private let request: Request
+    private let alarm: Alarm
+    private let observer: any WaitObserver
+    private let deadline: Duration?
+
+    private let file: QueueFile
+    private let own: Description
+    private let gate: Gate
+    private let made: Bool
+    private let party: Party
+    private let news = News()
+
+    /// What was found under the mutex and is told after it: nothing is printed under the mutex.
+    private final class News {
+        private var untold: [() -> Void] = []
+        func tell(_ item: @escaping () -> Void) { untold.append(item) }
+        func spread() {
+            for item in untold { item() }
+            untold = []
+        }
+    }
+
+    /// A new member of the queue at `path`, or an outcome without one.
+    /// - Throws: ``SemaphoreError``; nothing is held and nothing left behind then.
+    static func acquire(
+        _ path: String, _ request: Request, alarm: Alarm, observer: any WaitObserver
+    ) throws -> Outcome {
+        let deadline = request.limit.flatMap { $0 == .zero ? nil : Duration.monotonic() + $0 }
+        while true {
+            let member = try Member(path, request, alarm, observer, deadline)
+            do {
+                return try member.run()
+            } catch is Replaced {
+                continue
+            } catch let failure as Gate.Failure {
+                return failure == .interrupted ? .cancelled : .timedOut
+            }
+        }
+    }
+
+    /// The queue's random name; the queue is made if it is missing.
+    static func identify(
+        _ path: String, _ request: Request, alarm: Alarm, observer: any WaitObserver
+    ) throws -> UInt64 {
+        let member = try Member(path, request, alarm, observer, nil)
+        if let header = Book.header(from: member.own) { return header.queue }
+        return try member.locked { try member.openBook() }.queue
+    }
+
+    /// The path names another file now: begin anew there.
+    private struct Replaced: Error {}
+
+    private init(
+        _ path: String, _ request: Request, _ alarm: Alarm, _ observer: any WaitObserver, _ deadline: Duration?
+    ) throws {
+        self.path = path
+        self.request = request
+        self.alarm = alarm
+        self.observer = observer
+        self.deadline = deadline
+        let options = QueueFile.Options(create: !request.existing, anyFilesystem: request.anyFilesystem)
+        (file, own, made) = try QueueFile.open(path, options)
+        gate = Gate(description: try file.reopen())
+        party = Party(
+            pid: getpid(), host: LocalHost.name, user: LocalHost.user, description: request.description)
+    }
+
+    private func run() throws -> Outcome {
+        switch try enter() {
+        case .granted(let grant): return .granted(grant)
+        case .refused(let busy): return .busy(busy)
+        case .waits(let ticket, let line): return try wait(ticket, line)
+        }
+    }
+
+    // MARK: joining
+
+    private enum Entry {
+        case granted(Grant)
+        case refused(Outcome.Busy)
+        case waits(Ticket, line: Int)
+    }
+
+    private func enter() throws -> Entry {
+        try locked {
+            var header = try openBook()
+            try check(header)
+            var ticket = Ticket(priority: request.priority, number: header.lastTicket + 1)
+            let sight = sight(header, from: ticket)
+            if sight.ahead.isEmpty, sight.hasRoom {
+                // Whoever holds directly still draws a ticket; a living duplicate can only be left
+                // from before the header was lost.
+                while own.isAlive(ticket) { ticket = ticket.next }
+                if let grant = claim(sight.firstFree, ticket, &header) { return .granted(grant) }
+            }
+            if request.limit == .zero {
+                if let pause = header.pause { return .refused(.paused(reason: pause.reason, by: pause.by)) }
+                return .refused(.held)
+            }
+            while !own.tryLock(.write, LockSpace.placeAndMember(ticket)) { ticket = ticket.next }
+            guard let line = book.freeWaiterLine(for: ticket) else { return .refused(.full) }
+            header.lastTicket = ticket.number
+            QueueFile.write(header, to: own)
+            let record = WaiterRecord(queue: header.queue, ticket: ticket, since: .now(), party: party)
+            QueueFile.write(record.line, at: line, to: own)
+            return .waits(ticket, line: line)
+        }
+    }
+
+    private var book: Book { Book(file: file, description: own, made: made) }
+
+    /// The header, made or recovered where it must be. Under the mutex.
+    private func openBook() throws -> Header {
+        switch try book.header(concurrency: request.concurrency) {
+        case .sound(let header): return header
+        case .made(let header):
+            news.tell { [observer, path] in observer.made(path, concurrency: header.concurrency) }
+            return header
+        case .recovered(let header):
+            news.tell { [observer, path] in observer.recovered(path) }
+            return header
+        }
+    }
+
+    private func check(_ header: Header) throws(SemaphoreError) {
+        guard let asked = request.concurrency, header.origin == .created, asked != header.concurrency else { return }
+        throw SemaphoreError(
+            .usage,
+            "\(path): this queue was made with concurrency \(header.concurrency), not \(asked); "
+                + "leave --concurrency out, or change it for all: semq set \(path) --concurrency \(asked)")
+    }
+
+    // MARK: waiting
+
+    private func wait(_ ticket: Ticket, _ line: Int) throws -> Outcome {
+        // Explicitly, because a process forked meanwhile may have the description too.
+        var granted = false
+        defer {
+            QueueFile.write(Book.blank, at: line, to: own)
+            if !granted { own.unlockAll() }
+        }
+        let place = Place(ticket, file: file, own: own, gate: gate)
+        observer.joined(place)
+        var turn = Turn()
+        let slots = SlotWatch(gate)
+        var stand = Stand.unknown
+        var nextInspection = Duration.monotonic() + Self.inspects
+        while true {
+            let now = Duration.monotonic()
+            if alarm.isRung { return .cancelled }
+            if let deadline, now >= deadline { return .timedOut }
+            if observer.lostPlace() { takePlaceAnew(ticket) }
+            if now >= nextInspection {
+                if let note = Notes.forTicket(ticket, in: own) { return .removed(by: note.by, reason: note.reason) }
+                guard file.isInPlace() else { throw Replaced() }
+                nextInspection = now + Self.inspects
+            }
+            let action: Turn.Action
+            switch try decide(&turn, stand, ticket, now) {
+            case .granted(let grant):
+                granted = true
+                return .granted(grant)
+            case .look(let seen): action = seen
+            }
+            switch action {
+            case .waitBehind(let next, let lookAfter):
+                let cameFree = block(lookAfter, place) { gate.await(LockSpace.place(next), alarm, $0) }
+                stand = cameFree ? .unknown : .behind(action)
+            case .waitForSlot(let held, let lookAfter):
+                if stand != .next { observer.isNext(place) }
+                stand = .next
+                block(lookAfter, place) { held.isEmpty ? alarm.sleep($0) : slots.await(held, alarm, $0) }
+            case .claim:
+                // Seen free and yet not to be had: somebody is just changing it.
+                alarm.sleep(.milliseconds(1))
+            }
+        }
+    }
+
+    /// What a waiter knows from its last look.
+    private enum Stand: Equatable {
+        case unknown
+        /// It was to wait behind another, which is still there.
+        case behind(Turn.Action)
+        case next
+    }
+
+    private enum Decision {
+        case granted(Grant)
+        case look(Turn.Action)
+    }
+
+    private func decide(
+        _ turn: inout Turn, _ stand: Stand, _ ticket: Ticket, _ now: Duration
+    ) throws -> Decision {
+        switch stand {
+        case .behind(let action):
+            // While no slot is free it does not matter who is ahead, which costs a look at every lock
+            // on the file: with a thousand waiters that is most of what an idle queue costs.
+            let header = Book.header(from: own)
+            let isFull = header?.pause != nil || !gate.description.hasRoom(concurrency: header?.concurrency ?? 1)
+            guard !isFull else {
+                turn.sawNoRoom()
+                return .look(action)
+            }
+            fallthrough
+        case .unknown:
+            let action = turn.look(sight(Book.header(from: own), from: ticket), at: now)
+            guard case .claim = action else { return .look(action) }
+            fallthrough
+        case .next:
+            return try locked {
+                var header = try openBook()
+                let action = turn.look(sight(header, from: ticket), at: .monotonic())
+                guard case .claim(let slot) = action, !alarm.isRung, let grant = claim(slot, ticket, &header) else {
+                    return .look(action)
+                }
+                return .granted(grant)
+            }
+        }
+    }
+
+    /// How often a waiter looks for a note to it, and whether the file is still in place.
+    private static let inspects = Duration.milliseconds(240)
+
+    @discardableResult
+    private func block<Result>(_ lookAfter: Duration, _ place: Place, _ call: (Duration) -> Result) -> Result {
+        var limit = lookAfter
+        if let look = observer.look(place) { limit = min(limit, look) }
+        if let deadline { limit = min(limit, max(.zero, deadline - .monotonic())) }
+        observer.blocks(true)
+        defer { observer.blocks(false) }
+        return call(limit)
+    }
+
+    private func takePlaceAnew(_ ticket: Ticket) {
+        // Only a successor's short read lock can be in the way.
+        while !own.tryLock(.write, LockSpace.placeAndMember(ticket)), !alarm.isRung { alarm.sleep(.milliseconds(1)) }
+    }
+
+    // MARK: under the mutex
+
+    private func locked<Result>(_ body: () throws -> Result) throws -> Result {
+        let bound = request.limit == .zero ? Duration.monotonic() + .seconds(5) : deadline
+        defer { news.spread() }
+        return try gate.locked(alarm: alarm, deadline: bound, stuck: { observer.stuck(path) }) {
+            guard file.isInPlace() else { throw Replaced() }
+            return try body()
+        }
+    }
+
+    private func sight(_ header: Header?, from ticket: Ticket) -> Turn.Sight {
+        let view = gate.description
+        var sight = Turn.Sight(
+            concurrency: header?.concurrency ?? 1, paused: header?.pause != nil, held: view.heldSlots(), ahead: [],
+            lastToken: header?.lastToken ?? 0)
+        sight.ahead = view.waitingAhead(of: ticket, limit: sight.hasRoom ? Turn.horizon : 2)
+        return sight
+    }
+
+
+    /// Takes a free slot.
+    /// - Returns: nil if the kernel says that it is not free after all.
+    private func claim(_ slot: Int, _ ticket: Ticket, _ header: inout Header) -> Grant? {
+        // A waiter that was stopped with its read lock on the doorbell must not keep us out.
+        guard own.tryLock(.write, LockSpace.holdAndDoorbell(slot)) || own.tryLock(.write, LockSpace.hold(slot)) else {
+            return nil
+        }
+        // Locked for reading, the place is given up (which wakes the next one) and the ticket lives on.
+        _ = own.tryLock(.read, LockSpace.placeAndMember(ticket))
+        let now = Timestamp.now()
+        let line = QueueFile.slotLines.lowerBound + slot
+        let history = History(of: path)
+        if let lost = QueueFile.record(SlotRecord.self, at: line, from: own)?.holder {
+            history.append(
+                .lost, at: now,
+                History.member(lost.ticket, lost.party)
+                    + [("slot", .integer(Int64(slot))), ("token", .integer(lost.token))])
+        }
+        header.lastTicket = max(header.lastTicket, ticket.number)
+        header.lastToken = max(header.lastToken + 1, now.microseconds)
+        QueueFile.write(header, to: own)
+        let holder = SlotRecord.Holder(ticket: ticket, token: header.lastToken, since: now, party: party)
+        QueueFile.write(SlotRecord(queue: header.queue, slot: slot, holder: holder).line, at: line, to: own)
+        history.append(
+            .granted, at: now,
+            History.member(ticket, party)
+                + [("slot", .integer(Int64(slot))), ("token", .integer(header.lastToken))])
+        return Grant(file: file, description: own, queue: header.queue, path: path, holder: holder, slot: slot)
+    }
+}
+
+extension Ticket {
+    var next: Ticket { Ticket(priority: priority, number: number + 1) }
+}

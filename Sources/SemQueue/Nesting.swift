@@ -1,0 +1,76 @@
+/// The permits that a command runs under, handed down in the environment and verified in the queue.
+///
+/// An acquire inside a command whose ancestor holds the same queue would wait for itself for ever. It
+/// runs under the ancestor's permit instead, and keeps that permit alive until it has ended.
+package struct Nesting: Equatable {
+    /// The environment variable: one line for each permit.
+    package static let variable = "SEMQ_HELD"
+
+    package struct Permit: Equatable {
+        package var queue: UInt64
+        package var ticket: Ticket
+        package var token: Int64
+    }
+
+    package var permits: [Permit]
+
+    package init(permits: [Permit]) { self.permits = permits }
+
+    /// What doesn't parse is left out: it can't be verified either.
+    package init(environment: String?) {
+        permits = (environment ?? "").split(separator: "\n").compactMap { line in
+            let words = line.split(separator: " ")
+            guard words.count == 4, let queue = UInt64(words[0], radix: 16), let priority = Int(words[1]),
+                let number = Int64(words[2]), let token = Int64(words[3]), Ticket.priorities.contains(priority),
+                (1..<(1 << 40)).contains(number)
+            else { return nil }
+            return Permit(queue: queue, ticket: Ticket(priority: priority, number: number), token: token)
+        }
+    }
+
+    package var environment: String {
+        permits.map { "\(String($0.queue, radix: 16)) \($0.ticket.priority) \($0.ticket.number) \($0.token)" }
+            .joined(separator: "\n")
+    }
+
+    package mutating func add(_ grant: Grant) {
+        permits.append(Permit(queue: grant.queue, ticket: grant.ticket, token: grant.token))
+    }
+
+    /// A permit of an ancestor's on this queue that still stands, kept standing by the result.
+    /// - Throws: ``SemaphoreError`` if the file can't be opened.
+    package func permit(on path: String, anyFilesystem: Bool) throws -> Nested? {
+        guard !permits.isEmpty else { return nil }
+        let options = QueueFile.Options(create: false, anyFilesystem: anyFilesystem)
+        guard let description = try QueueFile.openIfThere(path, options) else { return nil }
+        guard let queue = Book.header(from: description)?.queue else { return nil }
+        for permit in permits where permit.queue == queue {
+            // In this order: the holder first locks the byte for writing, then gives up the ticket.
+            guard description.tryLock(.read, LockSpace.nested(permit.ticket)) else { continue }
+            let slot = description.heldSlots().first { slot in
+                let line = QueueFile.slotLines.lowerBound + slot
+                guard let holder = QueueFile.record(SlotRecord.self, at: line, from: description)?.holder else {
+                    return true  // the record is damaged; the ticket's own lock still counts
+                }
+                return holder.ticket == permit.ticket && holder.token == permit.token
+            }
+            if slot != nil, description.isAlive(permit.ticket) { return Nested(description: description) }
+            description.unlock(LockSpace.nested(permit.ticket))
+        }
+        return nil
+    }
+
+    /// Keeps an ancestor's permit from ending: as long as any process has the descriptor.
+    package final class Nested: Sendable {
+        private let description: Description
+
+        fileprivate init(description: Description) { self.description = description }
+
+        /// The same in a forked process, which has the descriptor too.
+        package convenience init(descriptor: Int32) { self.init(description: Description(owning: descriptor)) }
+
+        package var descriptor: Int32 { description.descriptor }
+
+        package func release() { description.unlockAll() }
+    }
+}

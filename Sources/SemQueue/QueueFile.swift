@@ -1,0 +1,219 @@
+internal import CSemQueue
+internal import Glibc
+
+/// A queue file on this machine: how it is opened and made, and its lines.
+///
+/// The file is never cut and never unlinked, and lines are overwritten in place, so that neither a
+/// full disk nor a dying process can lose what stands in it.
+struct QueueFile: Sendable {
+    /// As it was given, for messages.
+    let path: String
+    /// Which file the path named when it was opened.
+    let identity: Identity
+
+    struct Identity: Hashable, Sendable {
+        var device: UInt64
+        var inode: UInt64
+
+        init(device: UInt64, inode: UInt64) {
+            self.device = device
+            self.inode = inode
+        }
+
+        init(_ info: stat) { self.init(device: UInt64(info.st_dev), inode: UInt64(info.st_ino)) }
+    }
+
+    /// What opening may do.
+    struct Options: Sendable {
+        /// Make the file if it is missing.
+        var create = true
+        /// Use file systems that are not known to keep locks.
+        var anyFilesystem = false
+        /// Read only: enough to look, not to lock.
+        var readOnly = false
+    }
+
+    // MARK: regions, in lines
+
+    static let noteLines = 2..<18
+    static let slotLines = 32..<(32 + LockSpace.maximumConcurrency)
+    static let maximumWaiting = 4096
+    static let waiterLines = slotLines.upperBound..<(slotLines.upperBound + maximumWaiting)
+
+    // MARK: opening
+
+    /// Opens the file, making it where that is allowed.
+    /// - Returns: the file, a description of it, and whether it was made by this call.
+    /// - Throws: ``SemaphoreError`` that names the path.
+    static func open(_ path: String, _ options: Options) throws(SemaphoreError) -> (QueueFile, Description, made: Bool) {
+        let (descriptor, made) = try openDescriptor(path, options)
+        let description = Description(owning: descriptor)
+        var info = stat()
+        guard fstat(descriptor, &info) == 0 else { throw .system(.io, "can't look at", path) }
+        guard info.st_mode & S_IFMT == S_IFREG else { throw notRegular(path, info.st_mode) }
+        try Filesystem.check(description, path: path, any: options.anyFilesystem)
+        return (QueueFile(path: path, identity: Identity(info)), description, made)
+    }
+
+    /// A description of the file, or nil if there is none at the path.
+    static func openIfThere(_ path: String, _ options: Options) throws(SemaphoreError) -> Description? {
+        var info = stat()
+        if lstat(path, &info) != 0, errno == ENOENT || errno == ENOTDIR { return nil }
+        return try open(path, options).1
+    }
+
+    /// Another description of the same file.
+    func reopen(readOnly: Bool = false) throws(SemaphoreError) -> Description {
+        let (file, description, _) = try QueueFile.open(
+            path, Options(create: false, anyFilesystem: true, readOnly: readOnly))
+        guard file.identity == identity else {
+            throw SemaphoreError(.io, "\(path): the queue file was replaced just now; try again", systemError: ESTALE)
+        }
+        return description
+    }
+
+    /// Whether the path still names the file that was opened.
+    func isInPlace() -> Bool {
+        var info = stat()
+        return lstat(path, &info) == 0 && Identity(info) == identity
+    }
+
+    private static func openDescriptor(
+        _ path: String, _ options: Options
+    ) throws(SemaphoreError) -> (Int32, made: Bool) {
+        // Not blocking, so that a FIFO or a device is refused and not waited for.
+        let flags = (options.readOnly ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY
+        for _ in 0..<8 {
+            // Without O_CREAT first: fs.protected_regular refuses O_CREAT on another user's file in /tmp.
+            let existing = Glibc.open(path, flags)
+            if existing >= 0 { return (existing, false) }
+            guard errno == ENOENT else { throw openFailed(path, readOnly: options.readOnly) }
+            guard options.create else {
+                throw SemaphoreError(
+                    .cannotCreate, "\(path): there is no such queue; `semq acquire` or `semq set` makes one",
+                    systemError: ENOENT)
+            }
+            let new = Glibc.open(path, flags | O_CREAT | O_EXCL, 0o600)
+            if new >= 0 {
+                shareLikeFolder(new, path)
+                return (new, true)
+            }
+            guard errno == EEXIST else { throw createFailed(path) }
+        }
+        throw SemaphoreError(.io, "\(path): appears and vanishes again and again; is something deleting it?")
+    }
+
+    /// Whoever may write in the folder may use the queue, whatever the umask. Where the folder hands
+    /// its group on (setgid) the kernel has given the file that group already.
+    private static func shareLikeFolder(_ descriptor: Int32, _ path: String) {
+        var info = stat()
+        guard stat(parent(of: path), &info) == 0 else { return }
+        fchmod(descriptor, 0o666 & info.st_mode)
+    }
+
+    static func parent(of path: String) -> String {
+        guard let slash = path.lastIndex(of: "/") else { return "." }
+        return slash == path.startIndex ? "/" : String(path[..<slash])
+    }
+
+    // MARK: lines
+
+    static func readLines(_ lines: Range<Int>, from description: Description) -> [UInt8] {
+        let count = lines.count * Line.length
+        return [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
+            filled = max(0, pread(description.descriptor, buffer.baseAddress, count, off_t(lines.lowerBound * Line.length)))
+        }
+    }
+
+    static func record<Record: LineRecord>(_: Record.Type, at line: Int, from description: Description) -> Record? {
+        Record(line: readLines(line..<(line + 1), from: description)[...])
+    }
+
+    /// All sound records of a kind in a region, with their lines.
+    static func records<Record: LineRecord>(
+        _: Record.Type, in region: Range<Int>, from description: Description
+    ) -> [(line: Int, record: Record)] {
+        let bytes = readLines(region, from: description)
+        return stride(from: 0, to: bytes.count, by: Line.length).compactMap { start in
+            Record(line: bytes[start..<min(start + Line.length, bytes.count)])
+                .map { (region.lowerBound + start / Line.length, $0) }
+        }
+    }
+
+    /// Writes in place. A write that fails (full disk) is reported and otherwise without consequence:
+    /// no grant and no release depends on what is written.
+    @discardableResult
+    static func write(_ bytes: [UInt8], at line: Int, to description: Description) -> Bool {
+        bytes.withUnsafeBytes {
+            pwrite(description.descriptor, $0.baseAddress, $0.count, off_t(line * Line.length)) == $0.count
+        }
+    }
+
+    static func header(from description: Description) -> Header? {
+        let bytes = readLines(0..<2, from: description)
+        return Header(line: bytes.prefix(Line.length)) ?? Header(line: bytes.dropFirst(Line.length))
+    }
+
+    @discardableResult
+    static func write(_ header: Header, to description: Description) -> Bool {
+        let line = header.line
+        return write(line + line, at: 0, to: description)
+    }
+}
+
+// MARK: what goes wrong
+
+extension SemaphoreError {
+    /// The system's reason, in a sentence about a path.
+    static func system(_ code: Code, _ what: String, _ path: String, advice: String = "") -> SemaphoreError {
+        let number = errno
+        return SemaphoreError(
+            code, "\(path): \(what) the queue file: \(String(cString: strerror(number)))\(advice)", systemError: number)
+    }
+}
+
+extension QueueFile {
+    private static func openFailed(_ path: String, readOnly: Bool) -> SemaphoreError {
+        let doing = readOnly ? "can't read" : "can't open"
+        switch errno {
+        case ELOOP:
+            return SemaphoreError(
+                .unusable, "\(path): is a symbolic link, and links are not followed; name the file that it points to",
+                systemError: ELOOP)
+        case EISDIR: return notRegular(path, S_IFDIR)
+        case ENXIO: return notRegular(path, S_IFSOCK)
+        case EACCES, EPERM:
+            return .system(
+                .permission, doing, path, advice: "; taking a turn needs permission to read and write it")
+        case EROFS:
+            return .system(.unusable, doing, path, advice: "; a queue must lie where all its users can write")
+        case EMFILE, ENFILE: return .system(.io, doing, path, advice: "; raise the limit (ulimit -n)")
+        case ENOTDIR: return .system(.cannotCreate, doing, path)
+        default: return .system(.io, doing, path)
+        }
+    }
+
+    private static func createFailed(_ path: String) -> SemaphoreError {
+        switch errno {
+        case ENOENT:
+            return SemaphoreError(
+                .cannotCreate, "\(path): there is no folder \(parent(of: path)) to make the queue in", systemError: ENOENT)
+        case EACCES, EPERM:
+            return .system(.cannotCreate, "can't make", path, advice: "; its folder \(parent(of: path)) is not writable")
+        case EMFILE, ENFILE: return .system(.io, "can't make", path, advice: "; raise the limit (ulimit -n)")
+        default: return .system(.cannotCreate, "can't make", path)
+        }
+    }
+
+    private static func notRegular(_ path: String, _ mode: mode_t) -> SemaphoreError {
+        let kind =
+            switch mode & S_IFMT {
+            case S_IFDIR: "a folder"
+            case S_IFIFO: "a FIFO"
+            case S_IFSOCK: "a socket"
+            case S_IFCHR, S_IFBLK: "a device"
+            default: "no regular file"
+            }
+        return SemaphoreError(.unusable, "\(path): is \(kind); a queue is a regular file, such as \(path).queue")
+    }
+}

@@ -1,0 +1,96 @@
+internal import Glibc
+
+/// What a queue looked like at one moment. Holders and waiters are read from the kernel's locks;
+/// who they are, from the records.
+public struct QueueStatus: Hashable, Sendable {
+    public struct Holder: Hashable, Sendable {
+        public var slot: Int
+        public var ticket: Ticket
+        /// The fencing token.
+        public var token: Int64
+        public var since: Timestamp
+        public var party: Party
+    }
+
+    public struct Waiter: Hashable, Sendable {
+        public var ticket: Ticket
+        public var since: Timestamp
+        public var party: Party
+    }
+
+    /// The path as it was asked for.
+    public var semaphore: String
+    public var concurrency: Int
+    /// The queue's record was damaged: one at a time until somebody sets the concurrency.
+    public var isRecovered: Bool
+    /// Who paused the queue and why, or nil.
+    public var paused: Pause?
+    /// Those who hold a slot, by slot. One whose record is damaged is listed as unknown.
+    public var holders: [Holder]
+    /// Those who wait, in their order.
+    public var waiting: [Waiter]
+
+    public struct Pause: Hashable, Sendable {
+        public var by: String
+        public var since: Timestamp
+        public var reason: String
+    }
+}
+
+extension QueueStatus {
+    package static let maximumWaiting = QueueFile.maximumWaiting
+
+    /// Permission to read is enough.
+    /// - Throws: ``SemaphoreError`` when there is no such queue, or it can't be read.
+    package init(path: String, anyFilesystem: Bool = true) throws {
+        let options = QueueFile.Options(create: false, anyFilesystem: anyFilesystem, readOnly: true)
+        let (file, description, _) = try QueueFile.open(path, options)
+        try Book(file: file, description: description, made: false).checkIsQueue()
+        self.init(of: file, through: description)
+    }
+
+    /// The path from the root, with links resolved.
+    package static func absolute(_ path: String) -> String {
+        guard let resolved = realpath(path, nil) else { return path }
+        defer { free(resolved) }
+        return String(cString: resolved)
+    }
+
+    /// Takes no lock: what changes meanwhile is seen before or after its change.
+    init(of file: QueueFile, through description: Description, withWaiting: Bool = true) {
+        let header = Book.header(from: description)
+        semaphore = file.path
+        concurrency = header?.concurrency ?? 1
+        isRecovered = header?.origin == .recovered
+        paused = header?.pause.map { Pause(by: $0.by, since: $0.since, reason: $0.reason) }
+        holders = description.heldSlots().map { slot in
+            let record = QueueFile.record(SlotRecord.self, at: QueueFile.slotLines.lowerBound + slot, from: description)
+            guard let holder = record?.holder else { return Holder(slot: slot) }
+            return Holder(
+                slot: slot, ticket: holder.ticket, token: holder.token, since: holder.since, party: holder.party)
+        }
+        let tickets = withWaiting ? description.waiting() : []
+        guard !tickets.isEmpty else {
+            waiting = []
+            return
+        }
+        let records = QueueFile.records(WaiterRecord.self, in: QueueFile.waiterLines, from: description)
+        let byTicket = Dictionary(records.map { ($0.record.ticket, $0.record) }, uniquingKeysWith: { first, _ in first })
+        waiting = tickets.map { ticket in
+            byTicket[ticket].map { Waiter(ticket: ticket, since: $0.since, party: $0.party) }
+                ?? Waiter(ticket: ticket, since: Timestamp(0), party: .unknown)
+        }
+    }
+}
+
+extension QueueStatus.Holder {
+    /// A holder whose record can't be read.
+    init(slot: Int) {
+        self.init(slot: slot, ticket: Ticket(priority: 0, number: 0), token: 0, since: Timestamp(0), party: .unknown)
+    }
+}
+
+extension Party {
+    /// One that is alive, and whose record is damaged or was never written.
+    public static let unknown = Party(pid: 0, host: "?", user: "?", description: "(record unreadable)")
+}

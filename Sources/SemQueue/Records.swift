@@ -1,0 +1,220 @@
+/// Who stands behind a ticket, as told in the queue file. Told, not proved: only locks are proof.
+public struct Party: Hashable, Sendable {
+    /// The process as its own pid namespace numbers it.
+    public var pid: Int32
+    public var host: String
+    public var user: String
+    /// Why: the description given, or the command.
+    public var description: String
+
+    public init(pid: Int32, host: String, user: String, description: String) {
+        self.pid = pid
+        self.host = host
+        self.user = user
+        self.description = description
+    }
+}
+
+/// The queue's own record. Two copies stand at the start of the file and are written by one call.
+struct Header: Equatable {
+    /// Where the concurrency comes from: it decides who may contradict it.
+    enum Origin: String {
+        /// Given, or left at 1, when the queue was made.
+        case created
+        /// Changed by `set` since: overrides what acquirers ask for.
+        case set
+        /// Both copies were unreadable: 1 until somebody sets it.
+        case recovered
+    }
+
+    /// Random, made with the queue: the same for all names and hosts that reach it.
+    var queue: UInt64
+    var concurrency: Int = 1
+    var origin: Origin = .created
+    /// The last number drawn.
+    var lastTicket: Int64 = 0
+    /// The last fencing token drawn.
+    var lastToken: Int64 = 0
+    /// Nobody is granted while this is set: who paused the queue, and why.
+    var pause: Pause?
+
+    struct Pause: Hashable, Sendable {
+        var by: String
+        var since: Timestamp
+        var reason: String
+    }
+}
+
+/// A slot's record: who holds it, or that it was given back in good order.
+struct SlotRecord: Equatable {
+    var queue: UInt64
+    var slot: Int
+    var holder: Holder?
+
+    struct Holder: Equatable {
+        var ticket: Ticket
+        var token: Int64
+        var since: Timestamp
+        var party: Party
+    }
+}
+
+/// The record of one who waits.
+struct WaiterRecord: Equatable {
+    var queue: UInt64
+    var ticket: Ticket
+    var since: Timestamp
+    var party: Party
+}
+
+/// A message to one member: your turn is ended, by whom and why.
+struct Note: Equatable {
+    var queue: UInt64
+    var ticket: Ticket
+    /// How long a holder's command has between SIGTERM and SIGKILL, in milliseconds.
+    var grace: Int64
+    var by: String
+    var reason: String
+}
+
+// MARK: as lines
+
+/// A record that is kept as one line of the queue file.
+protocol LineRecord {
+    init?(line: ArraySlice<UInt8>)
+    var line: [UInt8] { get }
+    var queue: UInt64 { get }
+}
+
+extension Line.Writer {
+    mutating func queue(_ queue: UInt64) {
+        field("queue", String(decoding: Hexadecimal.digits(queue, count: 16), as: UTF8.self))
+    }
+
+    mutating func ticket(_ ticket: Ticket) {
+        field("ticket", ticket.number)
+        field("priority", Int64(ticket.priority))
+    }
+
+    mutating func party(_ party: Party) {
+        field("pid", Int64(party.pid))
+        field("host", party.host)
+        field("user", party.user)
+        text(party.description)
+    }
+}
+
+extension Line.Reader {
+    mutating func queue() -> UInt64? {
+        word("queue").flatMap { Hexadecimal.value(Array($0.utf8)[...]) }
+    }
+
+    mutating func ticket() -> Ticket? {
+        guard let number = integer("ticket"), let priority = integer("priority"),
+            (1..<(1 << 40)).contains(number), Ticket.priorities.contains(Int(priority))
+        else { return nil }
+        return Ticket(priority: Int(priority), number: number)
+    }
+
+    mutating func party() -> Party? {
+        guard let pid = integer("pid").flatMap(Int32.init(exactly:)), let host = word("host"),
+            let user = word("user"), let text = text()
+        else { return nil }
+        return Party(pid: pid, host: host, user: user, description: text)
+    }
+}
+
+extension Header: LineRecord {
+    init?(line: ArraySlice<UInt8>) {
+        guard var reader = Line.Reader("queue", line), let queue = reader.queue(),
+            let concurrency = reader.integer("concurrency"),
+            (1...Int64(LockSpace.maximumConcurrency)).contains(concurrency),
+            let origin = reader.word("by").flatMap(Origin.init(rawValue:)),
+            let lastTicket = reader.integer("ticket"), (0..<(1 << 40)).contains(lastTicket),
+            let lastToken = reader.integer("token"), lastToken >= 0,
+            let pausedSince = reader.integer("paused"), let pausedBy = reader.word("pausedby"),
+            let reason = reader.text()
+        else { return nil }
+        self.init(
+            queue: queue, concurrency: Int(concurrency), origin: origin, lastTicket: lastTicket, lastToken: lastToken,
+            pause: pausedSince == 0 ? nil : Pause(by: pausedBy, since: Timestamp(pausedSince), reason: reason))
+    }
+
+    var line: [UInt8] {
+        var writer = Line.Writer("queue")
+        writer.queue(queue)
+        writer.field("concurrency", Int64(concurrency))
+        writer.field("by", origin.rawValue)
+        writer.field("ticket", lastTicket)
+        writer.field("token", lastToken)
+        writer.field("paused", pause?.since.microseconds ?? 0)
+        writer.field("pausedby", pause?.by ?? "", limit: 128)
+        writer.text(pause?.reason ?? "")
+        return writer.finish()
+    }
+}
+
+extension SlotRecord: LineRecord {
+    init?(line: ArraySlice<UInt8>) {
+        guard var reader = Line.Reader("slot", line), let queue = reader.queue(), let slot = reader.integer("slot"),
+            let state = reader.word("state")
+        else { return nil }
+        self.init(queue: queue, slot: Int(slot), holder: nil)
+        guard state == "held" else { return }
+        guard let ticket = reader.ticket(), let token = reader.integer("token"), let since = reader.integer("since"),
+            let party = reader.party()
+        else { return nil }
+        holder = Holder(ticket: ticket, token: token, since: Timestamp(since), party: party)
+    }
+
+    var line: [UInt8] {
+        var writer = Line.Writer("slot")
+        writer.queue(queue)
+        writer.field("slot", Int64(slot))
+        writer.field("state", holder == nil ? "free" : "held")
+        if let holder {
+            writer.ticket(holder.ticket)
+            writer.field("token", holder.token)
+            writer.field("since", holder.since.microseconds)
+            writer.party(holder.party)
+        }
+        return writer.finish()
+    }
+}
+
+extension WaiterRecord: LineRecord {
+    init?(line: ArraySlice<UInt8>) {
+        guard var reader = Line.Reader("waiter", line), let queue = reader.queue(), let ticket = reader.ticket(),
+            let since = reader.integer("since"), let party = reader.party()
+        else { return nil }
+        self.init(queue: queue, ticket: ticket, since: Timestamp(since), party: party)
+    }
+
+    var line: [UInt8] {
+        var writer = Line.Writer("waiter")
+        writer.queue(queue)
+        writer.ticket(ticket)
+        writer.field("since", since.microseconds)
+        writer.party(party)
+        return writer.finish()
+    }
+}
+
+extension Note: LineRecord {
+    init?(line: ArraySlice<UInt8>) {
+        guard var reader = Line.Reader("note", line), let queue = reader.queue(), let ticket = reader.ticket(),
+            let grace = reader.integer("grace"), let by = reader.word("by"), let reason = reader.text()
+        else { return nil }
+        self.init(queue: queue, ticket: ticket, grace: grace, by: by, reason: reason)
+    }
+
+    var line: [UInt8] {
+        var writer = Line.Writer("note")
+        writer.queue(queue)
+        writer.ticket(ticket)
+        writer.field("grace", grace)
+        writer.field("by", by, limit: 128)
+        writer.text(reason)
+        return writer.finish()
+    }
+}

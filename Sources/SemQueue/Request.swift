@@ -1,0 +1,81 @@
+/// What an acquirer asks of one queue.
+package struct Request: Sendable {
+    package var priority = 0
+    /// Why, for those who wait behind.
+    package var description = ""
+    /// Makes the queue so; refused where the file says otherwise. Nil takes it as it is.
+    package var concurrency: Int?
+    /// How long to wait; nil waits for ever. With zero no ticket is drawn.
+    package var limit: Duration?
+    /// Refuse to make the queue file.
+    package var existing = false
+    /// Use file systems that are not known to keep locks.
+    package var anyFilesystem = false
+
+    package init() {}
+}
+
+/// How a request ended.
+package enum Outcome: Sendable {
+    case granted(Grant)
+    /// Not to be had at once, and no waiting was asked for.
+    case busy(Busy)
+    /// Not granted within the limit.
+    case timedOut
+    /// Somebody took this waiter out with `semq release`.
+    case removed(by: String, reason: String)
+    /// The waiting task was cancelled.
+    case cancelled
+
+    package enum Busy: Sendable {
+        case held
+        case paused(reason: String, by: String)
+        /// As many wait as a queue has room for.
+        case full
+    }
+}
+
+/// Whoever asks may follow what happens meanwhile. Called on the waiting thread, never under the mutex.
+package protocol WaitObserver: AnyObject {
+    /// The queue file was made by this request.
+    func made(_ path: String, concurrency: Int)
+    /// The queue's header had been damaged: its concurrency is 1 until somebody sets it.
+    func recovered(_ path: String)
+    /// A ticket was drawn, and this process stands in the queue.
+    func joined(_ place: Place)
+    /// The head of the queue: the grant is near.
+    func isNext(_ place: Place)
+    /// A look at the queue.
+    /// - Returns: when to look again at the latest; nil leaves it to the queue.
+    func look(_ place: Place) -> Duration?
+    /// The same while waiting in several queues at once.
+    func lookWithoutPlace() -> Duration?
+    /// A wait in the kernel begins or ends.
+    func blocks(_ begins: Bool)
+    /// Whether the place was given up meanwhile (a stop from the terminal) and must be taken anew.
+    func lostPlace() -> Bool
+    /// For two seconds and more somebody holds the mutex and stands still.
+    func stuck(_ path: String)
+}
+
+extension WaitObserver {
+    package func made(_ path: String, concurrency: Int) {}
+    package func recovered(_ path: String) {}
+    package func joined(_ place: Place) {}
+    package func isNext(_ place: Place) {}
+    package func look(_ place: Place) -> Duration? { nil }
+    package func lookWithoutPlace() -> Duration? { nil }
+    package func blocks(_ begins: Bool) {}
+    package func lostPlace() -> Bool { false }
+    package func stuck(_ path: String) {}
+}
+
+/// Follows nothing.
+package final class Unobserved: WaitObserver {
+    package init() {}
+}
+
+extension Request {
+    package static let concurrencies = 1...LockSpace.maximumConcurrency
+    package static let concurrencyWanted = "a number from 1 to \(LockSpace.maximumConcurrency)"
+}

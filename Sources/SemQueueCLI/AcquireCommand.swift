@@ -1,0 +1,144 @@
+internal import CSemQueue
+internal import Glibc
+internal import SemQueue
+
+/// `semq acquire`: waits for its turn and runs a command, or holds until told to stop.
+struct AcquireCommand {
+    private let semaphores: [String]
+    /// Nil holds without a command.
+    private let command: [String]?
+    private let mode: Mode
+    private let request: Request
+    private let notGranted: ExitCode
+    private let talk: Talk
+
+    enum Mode {
+        case one, any, all
+    }
+
+    /// How much is said on standard error.
+    enum Talk: Comparable {
+        case quiet, normal, verbose
+    }
+
+    static let options: [Options.Option] = [
+        .init("nonblock", "n"), .init("nb"), .init("wait", "w", argument: true), .init("timeout", argument: true),
+        .init("conflict-exit-code", "E", argument: true), .init("command", "c", argument: true),
+        .init("description", "m", argument: true), .init("quiet", "q"), .init("verbose", "v"),
+        .init("priority", argument: true), .init("concurrency", argument: true), .init("existing"), .init("any"),
+        .init("all"), .init("any-filesystem"),
+    ]
+
+    init(_ words: [String]) throws {
+        let options = try Options("acquire", words, Self.options)
+        if options.has("help") { throw HelpAsked(command: "acquire") }
+        semaphores = try options.operands.map(Address.localPath)
+        mode = try Self.mode(options)
+        command = try Self.command(options)
+        notGranted = ExitCode(
+            rawValue: Int32(try options.integer("conflict-exit-code", in: 0...255, "an exit code from 0 to 255") ?? 75))
+        talk = options.has("quiet") ? .quiet : options.has("verbose") ? .verbose : .normal
+        var request = Request()
+        request.priority = try options.integer("priority", in: Ticket.priorities, "a number from -1000 to 1000") ?? 0
+        request.concurrency = try options.integer("concurrency", in: Request.concurrencies, Request.concurrencyWanted)
+        request.existing = options.has("existing")
+        request.anyFilesystem = options.has("any-filesystem")
+        request.description = options.value("description") ?? Self.describe(options, command)
+        request.limit = try options.seconds("wait") ?? options.seconds("timeout")
+        if options.has("nonblock") || options.has("nb") { request.limit = .zero }
+        self.request = request
+    }
+
+    private static func mode(_ options: Options) throws -> Mode {
+        let help = "see: semq acquire --help"
+        switch (options.has("any"), options.has("all"), options.operands.count) {
+        case (_, _, 0): throw SemaphoreError(.usage, "acquire: name the semaphore, such as board.queue; \(help)")
+        case (true, true, _): throw SemaphoreError(.usage, "acquire: --any and --all exclude each other")
+        case (true, _, _): return .any
+        case (_, true, _): return .all
+        case (_, _, 1): return .one
+        default:
+            let second = options.operands[1].printable
+            throw SemaphoreError(
+                .usage, "acquire: ‘\(second)’ would be a second semaphore: for several say --any or --all; "
+                    + "a command goes behind --, as in: semq acquire \(options.operands[0].printable) -- \(second)")
+        }
+    }
+
+    private static func command(_ options: Options) throws -> [String]? {
+        if let line = options.value("command") {
+            guard options.trailing == nil else {
+                throw SemaphoreError(.usage, "acquire: a command is given twice, by -c and behind --")
+            }
+            return [Environment.value("SHELL") ?? "/bin/sh", "-c", line]
+        }
+        guard let trailing = options.trailing else { return nil }
+        guard !trailing.isEmpty else {
+            throw SemaphoreError(.usage, "acquire: no command stands behind --; leave -- out to hold without one")
+        }
+        return trailing
+    }
+
+    private static func describe(_ options: Options, _ command: [String]?) -> String {
+        options.value("command") ?? command?.joined(separator: " ") ?? "(held without a command)"
+    }
+
+    func run() throws -> ExitCode {
+        let inherited = InheritedSignals()
+        let guarded = command.map { GuardedCommand($0, inherited: inherited) }
+        let held = Nesting(environment: Environment.value(Nesting.variable))
+        var nested: [Nesting.Nested] = []
+        var open: [String] = []
+        for path in semaphores {
+            if let permit = try held.permit(on: path, anyFilesystem: request.anyFilesystem) {
+                nested.append(permit)
+                if talk == .verbose { Terminal.say("\(path): runs under the permit of the command around it") }
+            } else {
+                open.append(path)
+            }
+        }
+        // With --any, one that is held already is the first to be had.
+        if mode == .any, let permit = nested.first { (nested, open) = ([permit], []) }
+        let display = WaitingDisplay(talk: talk, isSingle: open.count == 1) { place in
+            try? guarded?.prepare(privateDescriptors: [place.privateDescriptor])
+        }
+        display.begin()
+        switch try acquire(open, display) {
+        case .granted(let grants):
+            display.end()
+            let permits = Permits(grants: grants, nested: nested)
+            return try guarded?.run(under: permits, held: held) ?? Hold(permits: permits).run()
+        case .refused(let outcome, let path):
+            display.end()
+            return refusal(outcome, path)
+        }
+    }
+
+    private func acquire(_ paths: [String], _ display: WaitingDisplay) throws -> SeveralOutcome {
+        guard let first = paths.first else { return .granted([]) }
+        if paths.count == 1 { return try Several.one(first, request, observer: display) }
+        return mode == .any
+            ? try Several.any(paths, request, observer: display) : try Several.all(paths, request, observer: display)
+    }
+
+    private func refusal(_ outcome: Outcome, _ path: String) -> ExitCode {
+        var (message, code) = (path, notGranted)
+        switch outcome {
+        case .granted: return .success
+        case .busy(.held): message += ": busy\(WaitingDisplay.holders(path).map { ": \($0)" } ?? "")"
+        case .busy(.paused(let reason, let by)): message += ": paused by \(by): \(reason)"
+        case .busy(.full): message += ": as many wait as a queue has room for (\(QueueStatus.maximumWaiting)); try again later"
+        case .timedOut:
+            message += ": not granted in time\(WaitingDisplay.holders(path).map { ": \($0)" } ?? "")"
+        case .removed(let by, let reason): (message, code) = ("\(path): \(by) took this turn out of the queue: \(reason)", .lost)
+        case .cancelled: message += ": given up"
+        }
+        if talk > .quiet { Terminal.say(message) }
+        return code
+    }
+}
+
+/// `--help` stands among the options.
+struct HelpAsked: Error {
+    var command: String
+}

@@ -1,0 +1,104 @@
+internal import CSemQueue
+internal import Glibc
+internal import SemQueue
+
+/// `semq` as the shell sees it while the command runs: gets the signals, stops when the command stops,
+/// ends as the command ended.
+struct Front {
+    let page: SharedPage
+    let guardian: Int32
+    let permits: Permits
+    let name: String
+
+    func run() -> ExitCode {
+        semq_waiting_end()
+        Signals.block(Signals.supervised)
+        // The command alone decides when its input and output are closed.
+        StandardDescriptors.release([STDIN_FILENO, STDOUT_FILENO])
+        var loss = Announcement(page: page)
+        while !guardianHasEnded() {
+            guard let received = Signals.next(Signals.supervised, within: .seconds(3600)) else { continue }
+            switch received.signal {
+            case Signals.alarm: loss.announce()
+            case SIGCHLD: break
+            case SIGTSTP, SIGTTIN, SIGTTOU, SIGSTOP:
+                // From the terminal the command has got it too; when it has stopped, the guardian says so.
+                if received.sender == guardian { Self.stop(received.signal) } else { forward(received) }
+            default:
+                if received.sender != guardian { forward(received) }
+            }
+        }
+        if page.outcome == .none {
+            // The guardian was killed: orphans of its are our children now.
+            var supervisor = Supervisor(
+                page: page, permits: permits, stateChanged: { if let signal = $0 { Self.stop(signal) } }, permitLost: {})
+            supervisor.run()
+        }
+        loss.announce()
+        return exitCode()
+    }
+
+    private func forward(_ received: Signals.Received) {
+        if received.fromProcess { kill(guardian, received.signal) }
+    }
+
+    private func guardianHasEnded() -> Bool {
+        var pid: Int32 = 0
+        var kind: Int32 = 0
+        var number: Int32 = 0
+        var childless = false
+        while semq_peek_child(&pid, &kind, &number, &childless) {
+            guard pid == guardian else {
+                semq_reap_child(pid, kind)
+                continue
+            }
+            // It has no business standing still.
+            if kind == SEMQ_STOPPED { kill(guardian, SIGCONT) }
+            semq_reap_child(pid, kind)
+            if kind == SEMQ_EXITED || kind == SEMQ_SIGNALED { return true }
+        }
+        return childless
+    }
+
+    /// Stops this process as the command was stopped, until SIGCONT.
+    private static func stop(_ signal: Int32) {
+        guard signal != SIGSTOP else {
+            raise(SIGSTOP)
+            return
+        }
+        semq_signal_default(signal, false)
+        raise(signal)
+        Signals.unblock([signal])
+        Signals.block([signal])
+    }
+
+    private func exitCode() -> ExitCode {
+        switch page.outcome {
+        case .exited(let code): return ExitCode(rawValue: code)
+        case .signaled(let signal):
+            semq_die_by(signal)
+            return ExitCode(rawValue: 128 + signal)
+        case .notExecuted(let error):
+            Terminal.say("\(name): \(String(cString: strerror(error)))\(error == ENOENT ? "; is it in PATH?" : "")")
+            return error == ENOENT ? .notFound : .cannotExecute
+        case .lost: return .lost
+        case .none:
+            Terminal.say("the guardian was killed, and how the command ended is not known")
+            return .io
+        }
+    }
+
+    /// Says once why the permit is gone.
+    private struct Announcement {
+        let page: SharedPage
+        private var isDone = false
+
+        init(page: SharedPage) { self.page = page }
+
+        mutating func announce() {
+            guard !isDone, page.outcome == .lost else { return }
+            isDone = true
+            Terminal.say("\(page.message); the command is ended")
+        }
+    }
+}

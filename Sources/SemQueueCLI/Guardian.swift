@@ -1,0 +1,46 @@
+internal import CSemQueue
+internal import Glibc
+
+/// The process between `semq` and the command: parent of the command, owner of the permits' end.
+struct Guardian {
+    let page: SharedPage
+    let go: Int32
+    /// The process that the shell sees.
+    let front: Int32
+    let command: GuardedCommand
+
+    /// The rest of the forked process's life.
+    func run() -> Never {
+        // Forked before we leave the group: the command stays in the one that `semq` was given.
+        let child = semq_fork()
+        if child == 0 { command.become(page, go: go) }
+        guard child > 0 else {
+            page.outcome = .notExecuted(errno)
+            _exit(1)
+        }
+        close(go)
+        setpgid(0, 0)
+        _ = semq_become_subreaper()
+        semq_set_process_name("semq-guardian")
+        StandardDescriptors.release([0, 1, 2])
+        waitForStart(child)
+        var supervisor = Supervisor(
+            page: page, permits: Permits(handover: page.start?.permits ?? []),
+            stateChanged: { tellFront($0 ?? SIGCONT) }, permitLost: { tellFront(Signals.alarm) })
+        supervisor.run()
+        _exit(0)
+    }
+
+    /// Until the command is started; ends with the command-to-be if it is not.
+    private func waitForStart(_ child: Int32) {
+        while page.start == nil {
+            _ = Signals.next([SIGCHLD, Signals.alarm], within: .seconds(1))
+            var status: Int32 = 0
+            if page.start == nil, waitpid(child, &status, WNOHANG) != 0 { _exit(0) }
+        }
+    }
+
+    private func tellFront(_ signal: Int32) {
+        if getppid() == front { kill(front, signal) }
+    }
+}

@@ -1,0 +1,111 @@
+internal import CSemQueue
+internal import Glibc
+internal import SemQueue
+
+/// The words of a command line, taken apart by getopt_long(3): options anywhere before `--`,
+/// abbreviated if unambiguous, `--option=value` or `--option value`.
+struct Options {
+    struct Option {
+        var name: StaticString
+        var letter: Character?
+        var takesArgument: Bool
+
+        init(_ name: StaticString, _ letter: Character? = nil, argument: Bool = false) {
+            self.name = name
+            self.letter = letter
+            takesArgument = argument
+        }
+    }
+
+    private(set) var values: [(name: String, value: String)] = []
+    /// What is no option, before `--`.
+    private(set) var operands: [String] = []
+    /// What stands behind `--`; nil where there is no `--`.
+    private(set) var trailing: [String]?
+
+    func has(_ name: String) -> Bool { values.contains { $0.name == name } }
+
+    /// The last value given.
+    func value(_ name: String) -> String? { values.last { $0.name == name }?.value }
+
+    /// - Throws: ``SemaphoreError`` that names the word and the command whose help tells more.
+    init(_ command: String, _ words: [String], _ options: [Option]) throws {
+        let all = options + [Option("help", "h")]
+        // getopt keeps pointers into these until the process ends.
+        let arguments = ([command] + words).map { strdup($0) } + [nil]
+        let pointer = UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>.allocate(capacity: arguments.count)
+        pointer.initialize(from: arguments, count: arguments.count)
+        let specification = all.enumerated().map { index, option in
+            semq_option(
+                name: UnsafeRawPointer(option.name.utf8Start).assumingMemoryBound(to: CChar.self),
+                code: option.letter.map { Int32($0.asciiValue!) } ?? Int32(256 + index),
+                takes_argument: option.takesArgument)
+        }
+        let count = Int32(words.count + 1)
+        let help = "see: semq \(command) --help"
+        scan: while true {
+            var argument: UnsafePointer<CChar>?
+            let code = semq_next_option(count, pointer, specification, Int32(all.count), &argument)
+            let word = argument.map { String(cString: $0) } ?? ""
+            switch code {
+            case -1: break scan
+            case 1: operands.append(word)
+            case Int32(UInt8(ascii: "?")):
+                throw SemaphoreError(.usage, "\(command): ‘\(word.printable)’ is no option of it; \(help)")
+            case Int32(UInt8(ascii: ":")):
+                throw SemaphoreError(.usage, "\(command): ‘\(word.printable)’ wants a value; \(help)")
+            default:
+                let index = specification.firstIndex { $0.code == code }!
+                values.append((String(describing: all[index].name), word))
+            }
+        }
+        let end = Int(semq_options_end())
+        if end <= words.count, end >= 2, words[end - 2] == "--" { trailing = Array(words[(end - 1)...]) }
+        if end == words.count + 1, words.last == "--" { trailing = [] }
+    }
+}
+
+// MARK: values, each refused with a sentence
+
+extension Options {
+    private func wrong(_ name: String, _ value: String, _ wanted: String) -> SemaphoreError {
+        SemaphoreError(.usage, "--\(name) \(value.printable): wants \(wanted)")
+    }
+
+    func integer(_ name: String, in range: ClosedRange<Int>, _ wanted: String) throws -> Int? {
+        guard let text = value(name) else { return nil }
+        guard let number = Int(text), range.contains(number) else { throw wrong(name, text, wanted) }
+        return number
+    }
+
+    /// A number of seconds, decimals allowed.
+    func seconds(_ name: String) throws -> Duration? {
+        guard let text = value(name) else { return nil }
+        guard let number = Double(text), number.isFinite, number >= 0 else {
+            throw wrong(name, text, "a number of seconds, 0 or more")
+        }
+        // 300 years serve as for ever; Duration overflows far beyond.
+        return .nanoseconds(Int64(min(number * 1e9, 9.2e18)))
+    }
+
+    func ticket() throws -> Int64? {
+        guard let text = value("ticket") else { return nil }
+        guard let number = Int64(text), number > 0 else { throw wrong("ticket", text, "a ticket number as `semq status` shows it") }
+        return number
+    }
+}
+
+extension Address {
+    /// The path of a semaphore on this machine.
+    /// - Throws: ``SemaphoreError`` for one on another host.
+    static func localPath(_ text: String) throws -> String {
+        switch try Address(text) {
+        case .local(let path): return path
+        case .remote(let host, let path):
+            throw SemaphoreError(
+                .unreachable,
+                "\(text): this version takes turns on its own machine only; "
+                    + "with semq installed there: ssh \(host) semq acquire \(path) -- COMMAND")
+        }
+    }
+}

@@ -1,0 +1,59 @@
+internal import Glibc
+
+/// The processes that descend from one, as /proc tells.
+enum ProcessTree {
+    /// All living descendants of `root`, parents before children. Zombies are left out.
+    static func descendants(of root: Int32) -> [Int32] {
+        var children: [Int32: [Int32]] = [:]
+        for (pid, parent) in all() { children[parent, default: []].append(pid) }
+        var found: [Int32] = []
+        var open = children[root] ?? []
+        while let pid = open.popLast() {
+            found.append(pid)
+            open += children[pid] ?? []
+        }
+        return found
+    }
+
+    private static func all() -> [(pid: Int32, parent: Int32)] {
+        guard let folder = opendir("/proc") else { return [] }
+        defer { closedir(folder) }
+        var processes: [(Int32, Int32)] = []
+        while let entry = readdir(folder) {
+            let name = withUnsafeBytes(of: entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+            if let pid = Int32(name), let parent = livingParent(of: pid) { processes.append((pid, parent)) }
+        }
+        return processes
+    }
+
+    /// Field 4 of /proc/PID/stat; nil for a zombie or one that is gone.
+    private static func livingParent(of pid: Int32) -> Int32? {
+        let descriptor = open("/proc/\(pid)/stat", O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { return nil }
+        defer { close(descriptor) }
+        var buffer = [UInt8](repeating: 0, count: 512)
+        let count = read(descriptor, &buffer, buffer.count)
+        // The name, in parentheses, may hold anything: the fields start behind the last parenthesis.
+        guard count > 0, let end = buffer[..<count].lastIndex(of: UInt8(ascii: ")")) else { return nil }
+        let fields = buffer[(end + 1)..<count].split(separator: UInt8(ascii: " "))
+        guard fields.count > 1, fields[0] != [UInt8(ascii: "Z")], fields[0] != [UInt8(ascii: "X")] else { return nil }
+        return Int32(String(decoding: fields[1], as: UTF8.self))
+    }
+
+    /// Sends a signal to every descendant of this process.
+    static func signal(_ signal: Int32) {
+        for pid in descendants(of: getpid()) { kill(pid, signal) }
+    }
+
+    /// Kills every descendant of this process: stops them until no new one appears, so that none can
+    /// fork away, and then kills. Children are left to be reaped.
+    static func killAll() {
+        var stopped: Set<Int32> = []
+        for _ in 0..<1000 {
+            let new = descendants(of: getpid()).filter { stopped.insert($0).inserted }
+            if new.isEmpty { break }
+            for pid in new { kill(pid, SIGSTOP) }
+        }
+        for pid in stopped { kill(pid, SIGKILL) }
+    }
+}

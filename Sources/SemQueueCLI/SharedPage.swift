@@ -1,0 +1,121 @@
+internal import Glibc
+
+/// Memory that `semq`, the guardian and the command-to-be share: small facts that must survive the
+/// death of whoever learnt them.
+struct SharedPage {
+    /// How the command's run ended, or that it has not.
+    enum Outcome: Equatable {
+        case none
+        case exited(Int32)
+        case signaled(Int32)
+        /// execvp(3) failed with this error number.
+        case notExecuted(Int32)
+        /// The permit was gone before the command had ended; why stands in the message.
+        case lost
+    }
+
+    private struct Record {
+        var commandPid: Int32
+        var outcome: Int32
+        var number: Int32
+        var isStarted: Int32
+    }
+
+    private static let size = 1 << 20  // only pages that are touched take memory
+    private static let startOffset = 4096
+    private static let messageOffset = size - 8192
+
+    private let base: UnsafeMutableRawPointer
+    private var record: UnsafeMutablePointer<Record> { base.assumingMemoryBound(to: Record.self) }
+
+    /// Nil when there is no memory.
+    init?() {
+        guard let base = mmap(nil, Self.size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0),
+            base != MAP_FAILED
+        else { return nil }
+        self.base = base
+    }
+
+    /// Set by the command-to-be itself; 0 before.
+    var commandPid: Int32 {
+        get { record.pointee.commandPid }
+        nonmutating set { record.pointee.commandPid = newValue }
+    }
+
+    var outcome: Outcome {
+        get {
+            switch record.pointee.outcome {
+            case 1: .exited(record.pointee.number)
+            case 2: .signaled(record.pointee.number)
+            case 3: .notExecuted(record.pointee.number)
+            case 4: .lost
+            default: .none
+            }
+        }
+        nonmutating set {
+            // The number first: a process killed between the two leaves no half outcome.
+            switch newValue {
+            case .none: record.pointee.outcome = 0
+            case .exited(let code): (record.pointee.number, record.pointee.outcome) = (code, 1)
+            case .signaled(let signal): (record.pointee.number, record.pointee.outcome) = (signal, 2)
+            case .notExecuted(let error): (record.pointee.number, record.pointee.outcome) = (error, 3)
+            case .lost: record.pointee.outcome = 4
+            }
+        }
+    }
+
+    /// Set before the command is told to start: what it runs under, and what its environment is to say.
+    struct Start {
+        var permits: [String]
+        var environment: [(name: String, value: String)]
+        var descriptors: [Int32]
+    }
+
+    /// Kept as one list of words: a count and the permits, a count and the descriptors, the environment.
+    var start: Start? {
+        get {
+            guard record.pointee.isStarted == 1 else { return nil }
+            var words = text(at: Self.startOffset).split(separator: "\0", omittingEmptySubsequences: false)
+                .map(String.init)[...]
+            func list() -> [String] {
+                let count = words.popFirst().flatMap { Int($0) } ?? 0
+                defer { words = words.dropFirst(count) }
+                return Array(words.prefix(count))
+            }
+            let permits = list()
+            let descriptors = list().compactMap { Int32($0) }
+            var environment: [(String, String)] = []
+            while let name = words.popFirst(), let value = words.popFirst() { environment.append((name, value)) }
+            return Start(permits: permits, environment: environment, descriptors: descriptors)
+        }
+        nonmutating set {
+            guard let newValue else { return }
+            let words =
+                ["\(newValue.permits.count)"] + newValue.permits + ["\(newValue.descriptors.count)"]
+                + newValue.descriptors.map(String.init) + newValue.environment.flatMap { [$0.name, $0.value] }
+            setText(words.joined(separator: "\0"), at: Self.startOffset, room: Self.messageOffset)
+            record.pointee.isStarted = 1
+        }
+    }
+
+    /// Why the permit is gone, for `semq` to say.
+    var message: String {
+        get { text(at: Self.messageOffset) }
+        nonmutating set { setText(newValue, at: Self.messageOffset, room: Self.size) }
+    }
+
+    private func load(_ offset: Int) -> Int32 { base.load(fromByteOffset: offset, as: Int32.self) }
+
+    private func store(_ value: Int32, _ offset: Int) { base.storeBytes(of: value, toByteOffset: offset, as: Int32.self) }
+
+    private func text(at offset: Int) -> String {
+        let bytes = UnsafeRawBufferPointer(start: base + offset + 4, count: Int(load(offset)))
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
+    private func setText(_ text: String, at offset: Int, room end: Int) {
+        let bytes = Array(text.utf8.prefix(end - offset - 4))
+        (base + offset + 4).copyMemory(from: bytes, byteCount: bytes.count)
+        store(Int32(bytes.count), offset)
+    }
+}

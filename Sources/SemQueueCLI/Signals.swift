@@ -1,0 +1,36 @@
+internal import CSemQueue
+internal import Glibc
+internal import SemQueue
+
+/// The signals that `semq` and its guardian deal with while a command runs.
+enum Signals {
+    /// Passed on to the command.
+    static let forwarded: [Int32] = [
+        SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGWINCH, SIGIO, SIGPWR,
+    ]
+    /// Stops from the terminal: `semq` stops when the command has stopped, not before.
+    static let stopping: [Int32] = [SIGTSTP, SIGTTIN, SIGTTOU]
+
+    static var alarm: Int32 { semq_alarm_signal() }
+
+    static var supervised: [Int32] { forwarded + stopping + [SIGCHLD, SIGCONT, alarm] }
+
+    static func block(_ signals: [Int32]) { semq_block_signals(signals, Int32(signals.count), true) }
+
+    static func unblock(_ signals: [Int32]) { semq_block_signals(signals, Int32(signals.count), false) }
+
+    struct Received {
+        var signal: Int32
+        /// By kill(2), not by the kernel or the terminal.
+        var fromProcess: Bool
+        var sender: Int32
+    }
+
+    /// The next of the blocked signals, or nil when time is up.
+    static func next(_ signals: [Int32], within limit: Duration) -> Received? {
+        var fromProcess = false
+        var sender: Int32 = 0
+        let signal = semq_wait_signal(signals, Int32(signals.count), limit.nanoseconds, &fromProcess, &sender)
+        return signal > 0 ? Received(signal: signal, fromProcess: fromProcess, sender: sender) : nil
+    }
+}

@@ -1,0 +1,83 @@
+internal import Glibc
+internal import SemQueue
+
+/// `semq status`: who holds, who waits, and why.
+struct StatusCommand {
+    private let paths: [String]
+    private let json: Bool
+    private let watch: Bool
+
+    init(_ words: [String]) throws {
+        let options = try Options("status", words, [.init("json"), .init("watch")])
+        if options.has("help") { throw HelpAsked(command: "status") }
+        paths = try (options.operands + (options.trailing ?? [])).map(Address.localPath)
+        json = options.has("json")
+        watch = options.has("watch")
+        guard !paths.isEmpty else {
+            throw SemaphoreError(.usage, "status: name a semaphore, such as board.queue; see: semq status --help")
+        }
+    }
+
+    func run() throws -> ExitCode {
+        guard watch else {
+            Terminal.write(try render(), to: STDOUT_FILENO)
+            return .success
+        }
+        let redraws = Terminal.isTerminal(STDOUT_FILENO) && !json
+        var last = ""
+        while true {
+            let text = try render()
+            if redraws {
+                // Home, each line cleared behind its end, the rest below cleared: no flicker.
+                Terminal.write(
+                    "\u{1b}[H" + text.replacing("\n", with: "\u{1b}[K\n") + "\u{1b}[J", to: STDOUT_FILENO)
+            } else if text != last {
+                Terminal.write(text, to: STDOUT_FILENO)
+            }
+            last = text
+            var pause = timespec(tv_sec: redraws ? 0 : 1, tv_nsec: redraws ? 500_000_000 : 0)
+            nanosleep(&pause, nil)
+        }
+    }
+
+    private func render() throws -> String {
+        let statuses = try paths.map { try QueueStatus(path: $0) }
+        if json { return statuses.map { $0.json.text + "\n" }.joined() }
+        let table = StatusTable(
+            now: .now(), colour: Terminal.usesColour(STDOUT_FILENO),
+            width: Terminal.isTerminal(STDOUT_FILENO) ? Terminal.width(STDOUT_FILENO) : nil)
+        return statuses.map(table.text).joined(separator: "\n")
+    }
+}
+
+extension QueueStatus {
+    /// As `--json` prints it.
+    var json: JSON {
+        func member(_ ticket: Ticket, _ since: Timestamp, _ party: Party) -> [(String, JSON)] {
+            [
+                ("ticket", .integer(ticket.number)), ("priority", .integer(Int64(ticket.priority))),
+                ("pid", .integer(Int64(party.pid))), ("host", .string(party.host)), ("user", .string(party.user)),
+                ("description", .string(party.description)), ("since", .string(since.rfc3339)),
+            ]
+        }
+        return .object([
+            ("semaphore", .string(semaphore)), ("concurrency", .integer(Int64(concurrency))),
+            (
+                "paused",
+                paused.map {
+                    .object([("reason", .string($0.reason)), ("by", .string($0.by)), ("since", .string($0.since.rfc3339))])
+                } ?? .null
+            ),
+            (
+                "holders",
+                .array(
+                    holders.map {
+                        .object(
+                            member($0.ticket, $0.since, $0.party)
+                                + [("slot", .integer(Int64($0.slot))), ("token", .integer($0.token))])
+                    })
+            ),
+            ("waiting", .array(waiting.map { .object(member($0.ticket, $0.since, $0.party)) })),
+        ])
+    }
+}

@@ -1,0 +1,73 @@
+internal import SemQueue
+
+/// A queue's status as a table for people.
+struct StatusTable {
+    let now: Timestamp
+    let colour: Bool
+    /// Columns to fit into; nil where nobody's window is to be fitted.
+    let width: Int?
+
+    private enum Style: String {
+        case bold = "1", dim = "2", red = "31", green = "32", yellow = "33"
+    }
+
+    private func styled(_ text: String, _ styles: Style...) -> String {
+        colour ? "\u{1b}[\(styles.map(\.rawValue).joined(separator: ";"))m\(text)\u{1b}[0m" : text
+    }
+
+    func text(_ status: QueueStatus) -> String {
+        var lines = [title(status)]
+        if let pause = status.paused {
+            lines.append(styled("paused by \(pause.by.printable) at \(pause.since.local(relativeTo: now)): \(pause.reason.printable)", .yellow))
+        }
+        if status.isRecovered {
+            lines.append(
+                styled(
+                    "its record was damaged: one at a time until somebody says semq set \(status.semaphore.printable) --concurrency N",
+                    .red))
+        }
+        let rows =
+            status.holders.map { row("slot \($0.slot)", $0.ticket, $0.party, $0.since) }
+            + status.waiting.enumerated().map { row("\($0 + 1).", $1.ticket, $1.party, $1.since) }
+        guard !rows.isEmpty else { return lines.joined(separator: "\n") + "\n" }
+        let all = [["", "TICKET", "WHO", "PID", "SINCE", "FOR", "WHAT"]] + rows
+        let widths = all[0].indices.map { column in all.map { $0[column].count }.max()! }
+        for (index, row) in all.enumerated() {
+            let cells = row.indices.map { column in
+                column == row.count - 1
+                    ? row[column]
+                    : column == 3 || column == 5 ? pad(row[column], widths[column], left: true) : pad(row[column], widths[column])
+            }
+            var line = "  " + cells.joined(separator: "  ")
+            if let width { line = line.fitting(width) }
+            while line.last == " " { line.removeLast() }
+            lines.append(
+                index == 0 ? styled(line, .dim) : index <= status.holders.count ? styled(line, .green) : line)
+        }
+        return lines.joined(separator: "\n") + "\n"
+    }
+
+    private func title(_ status: QueueStatus) -> String {
+        let (held, waiting) = (status.holders.count, status.waiting.count)
+        let use = held == 0 ? "free" : status.concurrency == 1 ? "held" : "\(held) of \(status.concurrency) held"
+        let queue = waiting == 0 ? "nobody waits" : "\(waiting) waiting"
+        let beyond = held > status.concurrency ? " (draining to \(status.concurrency))" : ""
+        return "\(styled(status.semaphore.printable, .bold)): \(use)\(beyond), \(queue)"
+    }
+
+    private func row(_ place: String, _ ticket: Ticket, _ party: Party, _ since: Timestamp) -> [String] {
+        let known = since.microseconds > 0
+        let number = ticket.number == 0 ? "?" : "\(ticket.number)" + (ticket.priority == 0 ? "" : " p\(ticket.priority)")
+        return [
+            place, number, "\(party.user.printable)@\(party.host.printable)", party.pid == 0 ? "?" : "\(party.pid)",
+            known ? since.local(relativeTo: now) : "?",
+            known ? Standing.span(max(0, now.microseconds - since.microseconds) / 1_000_000) : "?",
+            party.description.printable,
+        ]
+    }
+
+    private func pad(_ text: String, _ width: Int, left: Bool = false) -> String {
+        let space = String(repeating: " ", count: max(0, width - text.count))
+        return left ? space + text : text + space
+    }
+}

@@ -1,0 +1,115 @@
+internal import CSemQueue
+internal import Glibc
+internal import SemQueue
+
+/// Watches over a running command and its permits, as its parent: the guardian does, and `semq` itself
+/// where the guardian was killed.
+struct Supervisor {
+    let page: SharedPage
+    let permits: Permits
+    /// Told that the command has stopped (with the signal) or goes on (nil).
+    let stateChanged: (Int32?) -> Void
+    /// Told that the permit is gone, before the tree is ended.
+    let permitLost: () -> Void
+
+    private var state = GuardState()
+    private var commandHasEnded = false
+
+    init(
+        page: SharedPage, permits: Permits, stateChanged: @escaping (Int32?) -> Void,
+        permitLost: @escaping () -> Void
+    ) {
+        self.page = page
+        self.permits = permits
+        self.stateChanged = stateChanged
+        self.permitLost = permitLost
+    }
+
+    /// Returns when the command has ended, its outcome is on the page and the permits are given back.
+    mutating func run() {
+        var nextInspection = Duration.monotonic() + .seconds(1)
+        while true {
+            if reap() == .finish { break }
+            let now = Duration.monotonic()
+            let limit = min(state.sleep(at: now), max(.milliseconds(1), nextInspection - now))
+            if let received = Signals.next(Signals.supervised, within: limit) {
+                pass(received)
+                if received.signal == Signals.alarm { nextInspection = .zero }
+            }
+            if perform(state.handle(.tick, at: .monotonic())) == .finish { break }
+            if Duration.monotonic() >= nextInspection {
+                inspect()
+                nextInspection = .monotonic() + .seconds(1)
+            }
+        }
+        permits.release()
+    }
+
+    private func pass(_ received: Signals.Received) {
+        guard received.signal != SIGCHLD, received.signal != Signals.alarm, !commandHasEnded else { return }
+        // From the terminal the whole foreground group has got it, the command included.
+        guard received.fromProcess, page.commandPid > 0 else { return }
+        kill(page.commandPid, received.signal)
+    }
+
+    /// Takes in what became of children. A process is reaped after its end is on the page, so that
+    /// whoever takes over from a killed guardian can still learn it.
+    private mutating func reap() -> GuardState.Action {
+        var pid: Int32 = 0
+        var kind: Int32 = 0
+        var number: Int32 = 0
+        var childless = false
+        while semq_peek_child(&pid, &kind, &number, &childless) {
+            if pid == page.commandPid {
+                switch kind {
+                case SEMQ_STOPPED: stateChanged(number)
+                case SEMQ_CONTINUED: stateChanged(nil)
+                default:
+                    commandHasEnded = true
+                    if page.outcome == .none { page.outcome = kind == SEMQ_EXITED ? .exited(number) : .signaled(number) }
+                }
+            }
+            semq_reap_child(pid, kind)
+            if commandHasEnded, perform(state.handle(.commandEnded, at: .monotonic())) == .finish { return .finish }
+        }
+        return childless ? perform(state.handle(.treeEnded, at: .monotonic())) : .none
+    }
+
+    private mutating func inspect() {
+        guard state.phase == .running, let (grant, loss) = permits.loss() else { return }
+        page.message = loss.message(at: grant.path)
+        page.outcome = .lost
+        permitLost()
+        _ = perform(state.handle(.lost(grace: loss.grace), at: .monotonic()))
+    }
+
+    private func perform(_ action: GuardState.Action) -> GuardState.Action {
+        switch action {
+        case .none, .finish: break
+        case .terminateTree:
+            ProcessTree.signal(SIGTERM)
+            ProcessTree.signal(SIGCONT)  // a stopped process could not heed the first
+        case .killTree: ProcessTree.killAll()
+        }
+        return action
+    }
+}
+
+extension Grant.Loss {
+    /// Between SIGTERM and SIGKILL for the command's processes.
+    var grace: Duration {
+        switch self {
+        case .fileReplaced: .seconds(5)
+        case .released(_, _, let grace): grace
+        }
+    }
+
+    func message(at path: String) -> String {
+        switch self {
+        case .fileReplaced:
+            "\(path): the lock is lost, because the queue file was deleted or replaced while it was held"
+        case .released(let by, let reason, _):
+            "\(path): \(by) has ended this turn: \(reason)"
+        }
+    }
+}

@@ -1,0 +1,83 @@
+internal import Glibc
+internal import SemQueue
+
+/// What goes to the two output streams. Written at once: `print` would buffer, and a fork copy it.
+enum Terminal {
+    /// On standard output, with a newline.
+    static func print(_ text: String) { write(text + "\n", to: STDOUT_FILENO) }
+
+    /// On standard error, as it is, with a newline.
+    static func complain(_ text: String) { write(text + "\n", to: STDERR_FILENO) }
+
+    /// One message on standard error.
+    static func say(_ message: String) { complain("semq: \(message.printable)") }
+
+    static func write(_ text: String, to descriptor: Int32) {
+        var bytes = Array(text.utf8)[...]
+        while !bytes.isEmpty {
+            let count = bytes.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
+            if count < 0 {
+                guard errno == EINTR || errno == EAGAIN else { return }
+                continue
+            }
+            bytes = bytes.dropFirst(count)
+        }
+    }
+
+    static func isTerminal(_ descriptor: Int32) -> Bool { isatty(descriptor) == 1 }
+
+    /// Columns of the terminal, 80 where it doesn't say.
+    static func width(_ descriptor: Int32) -> Int {
+        var size = winsize()
+        return ioctl(descriptor, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0 ? Int(size.ws_col) : 80
+    }
+
+    /// Whether to use colour on a stream: on a terminal, unless NO_COLOR is set.
+    static func usesColour(_ descriptor: Int32) -> Bool {
+        isTerminal(descriptor) && (Environment.value("NO_COLOR") ?? "").isEmpty && Environment.value("TERM") != "dumb"
+    }
+}
+
+enum Environment {
+    static func value(_ name: String) -> String? { getenv(name).map { String(cString: $0) } }
+}
+
+/// A process started with closed standard descriptors must not get its queue file as one of them.
+enum StandardDescriptors {
+    static func fill() {
+        for descriptor in 0...2 where fcntl(Int32(descriptor), F_GETFD) < 0 {
+            // The lowest free number is this one. Close-on-exec: the command finds it closed as before.
+            _ = open("/dev/null", (descriptor == 0 ? O_RDONLY : O_WRONLY) | O_CLOEXEC)
+        }
+    }
+
+    /// Lets go of the streams that the command works on, so that their readers see when it closes them.
+    static func release(_ descriptors: [Int32]) {
+        let null = open("/dev/null", O_RDWR | O_CLOEXEC)
+        guard null >= 0 else { return }
+        for descriptor in descriptors { dup2(null, descriptor) }
+        close(null)
+    }
+}
+
+extension String {
+    /// With everything that could move a cursor, change a colour or turn the writing round made visible.
+    var printable: String {
+        var result = ""
+        for scalar in unicodeScalars {
+            switch scalar.value {
+            case 0x0A: result += "\\n"
+            case 0x09: result += "\\t"
+            case 0..<0x20, 0x7F..<0xA0, 0x200B...0x200F, 0x2028...0x202E, 0x2060...0x206F, 0xFEFF:
+                result += "\\u{\(String(scalar.value, radix: 16))}"
+            default: result.unicodeScalars.append(scalar)
+            }
+        }
+        return result
+    }
+
+    /// Cut to a number of characters, the last one … if cut.
+    func fitting(_ width: Int) -> String {
+        count <= width ? self : String(prefix(max(0, width - 1))) + "…"
+    }
+}
