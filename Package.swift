@@ -13,6 +13,7 @@ let package = Package(
         .target(name: "SemQueue", dependencies: ["CSemQueue"]),
         .executableTarget(name: "SemQueueCLI", dependencies: ["CSemQueue", "SemQueue"]),
         .testTarget(name: "SemQueueTests", dependencies: ["CSemQueue", "SemQueue"]),
+        .testTarget(name: "SemQueueCLITests", dependencies: ["SemQueueCLI"]),
     ],
     swiftLanguageModes: [.v6]
 )
