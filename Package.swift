@@ -13,7 +13,9 @@ let package = Package(
         .target(name: "SemQueue", dependencies: ["CSemQueue"]),
         .executableTarget(name: "SemQueueCLI", dependencies: ["CSemQueue", "SemQueue"]),
         .testTarget(name: "SemQueueTests", dependencies: ["CSemQueue", "SemQueue"]),
-        .testTarget(name: "SemQueueCLITests", dependencies: ["SemQueueCLI"]),
+        .target(name: "SemQueueTestSupport", path: "Tests/Support"),
+        .testTarget(name: "SemQueueCLITests", dependencies: ["SemQueueCLI", "SemQueueTestSupport"]),
+        .testTarget(name: "SemQueueFaultTests", dependencies: ["SemQueue", "SemQueueTestSupport"]),
     ],
     swiftLanguageModes: [.v6]
 )

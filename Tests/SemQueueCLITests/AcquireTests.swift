@@ -1,4 +1,5 @@
 import Glibc
+import SemQueueTestSupport
 import Testing
 
 /// `semq acquire` in good order.
