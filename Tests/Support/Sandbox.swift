@@ -4,188 +4,188 @@ import Testing
 
 /// A folder for one test, and the built `semq` run in it as a user would.
 package final class Sandbox {
-  package let folder: String
+    package let folder: String
 
-  /// The binary that users get. `scripts/test` builds it and says where it is.
-  package static let binary: String =
-    ProcessInfo.processInfo.environment["SEMQ_BINARY"] ?? root + "/.build-static/bin/semq"
+    /// The binary that users get. `scripts/test` builds it and says where it is.
+    package static let binary: String =
+        ProcessInfo.processInfo.environment["SEMQ_BINARY"] ?? root + "/.build-static/bin/semq"
 
-  /// The checkout.
-  package static let root: String = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
-    .deletingLastPathComponent().deletingLastPathComponent().path
+    /// The checkout.
+    package static let root: String = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+        .deletingLastPathComponent().deletingLastPathComponent().path
 
-  package init(in parent: String = "/tmp") throws {
-    var template = Array("\(parent)/semq-test.XXXXXX".utf8CString)
-    let made = try #require(mkdtemp(&template))
-    folder = String(cString: made)
-    chmod(folder, 0o755)
-  }
-
-  deinit { try? FileManager.default.removeItem(atPath: folder) }
-
-  package func path(_ name: String) -> String { folder + "/" + name }
-
-  @discardableResult
-  package func write(_ name: String, _ text: String, executable: Bool = false) throws -> String {
-    try text.write(toFile: path(name), atomically: false, encoding: .utf8)
-    if executable { chmod(path(name), 0o755) }
-    return path(name)
-  }
-
-  package func read(_ name: String) -> String {
-    String(decoding: FileManager.default.contents(atPath: path(name)) ?? Data(), as: UTF8.self)
-  }
-
-  package func exists(_ name: String) -> Bool { access(path(name), F_OK) == 0 }
-
-  /// How many lines a file has by now.
-  package func lines(_ name: String) -> [String] {
-    read(name).split(separator: "\n").map(String.init)
-  }
-
-  // MARK: running
-
-  package struct Result: Equatable {
-    package var status: Status
-    package var out: String
-    package var err: String
-
-    package init(status: Status, out: String, err: String) {
-      (self.status, self.out, self.err) = (status, out, err)
+    package init(in parent: String = "/tmp") throws {
+        var template = Array("\(parent)/semq-test.XXXXXX".utf8CString)
+        let made = try #require(mkdtemp(&template))
+        folder = String(cString: made)
+        chmod(folder, 0o755)
     }
-  }
 
-  package enum Status: Equatable {
-    case exited(Int32)
-    case signaled(Int32)
-  }
+    deinit { try? FileManager.default.removeItem(atPath: folder) }
 
-  /// Runs `semq` to its end.
-  package func semq(_ arguments: String..., environment: [String: String] = [:]) throws -> Result {
-    try start([Self.binary] + arguments, environment: environment).wait()
-  }
+    package func path(_ name: String) -> String { folder + "/" + name }
 
-  /// Starts `semq` and leaves it running.
-  package func starting(_ arguments: String..., input: String? = nil) throws -> Running {
-    try start([Self.binary] + arguments, input: input)
-  }
+    @discardableResult
+    package func write(_ name: String, _ text: String, executable: Bool = false) throws -> String {
+        try text.write(toFile: path(name), atomically: false, encoding: .utf8)
+        if executable { chmod(path(name), 0o755) }
+        return path(name)
+    }
 
-  /// Runs a line of shell with `semq` in PATH.
-  package func shell(_ line: String, environment: [String: String] = [:]) throws -> Result {
-    try start(["/bin/bash", "-c", line], environment: environment).wait()
-  }
+    package func read(_ name: String) -> String {
+        String(decoding: FileManager.default.contents(atPath: path(name)) ?? Data(), as: UTF8.self)
+    }
 
-  /// Starts a line of shell with `semq` in PATH and leaves it running.
-  package func startingShell(_ line: String) throws -> Running {
-    try start(["/bin/bash", "-c", line])
-  }
+    package func exists(_ name: String) -> Bool { access(path(name), F_OK) == 0 }
 
-  /// - Parameters:
-  ///   - words: the program, by its path, and its arguments.
-  ///   - input: a file for standard input, in the sandbox; /dev/null if nil.
-  package func start(_ words: [String], environment: [String: String] = [:], input: String? = nil)
-    throws -> Running
-  {
-    number += 1
-    return try Running(
-      words, folder: folder, input: input.map(path) ?? "/dev/null", out: path(".out.\(number)"),
-      err: path(".err.\(number)"), environment: environment)
-  }
+    /// How many lines a file has by now.
+    package func lines(_ name: String) -> [String] {
+        read(name).split(separator: "\n").map(String.init)
+    }
 
-  private var number = 0
+    // MARK: running
+
+    package struct Result: Equatable {
+        package var status: Status
+        package var out: String
+        package var err: String
+
+        package init(status: Status, out: String, err: String) {
+            (self.status, self.out, self.err) = (status, out, err)
+        }
+    }
+
+    package enum Status: Equatable {
+        case exited(Int32)
+        case signaled(Int32)
+    }
+
+    /// Runs `semq` to its end.
+    package func semq(_ arguments: String..., environment: [String: String] = [:]) throws -> Result {
+        try start([Self.binary] + arguments, environment: environment).wait()
+    }
+
+    /// Starts `semq` and leaves it running.
+    package func starting(_ arguments: String..., input: String? = nil) throws -> Running {
+        try start([Self.binary] + arguments, input: input)
+    }
+
+    /// Runs a line of shell with `semq` in PATH.
+    package func shell(_ line: String, environment: [String: String] = [:]) throws -> Result {
+        try start(["/bin/bash", "-c", line], environment: environment).wait()
+    }
+
+    /// Starts a line of shell with `semq` in PATH and leaves it running.
+    package func startingShell(_ line: String) throws -> Running {
+        try start(["/bin/bash", "-c", line])
+    }
+
+    /// - Parameters:
+    ///   - words: the program, by its path, and its arguments.
+    ///   - input: a file for standard input, in the sandbox; /dev/null if nil.
+    package func start(_ words: [String], environment: [String: String] = [:], input: String? = nil)
+        throws -> Running
+    {
+        number += 1
+        return try Running(
+            words, folder: folder, input: input.map(path) ?? "/dev/null", out: path(".out.\(number)"),
+            err: path(".err.\(number)"), environment: environment)
+    }
+
+    private var number = 0
 }
 
 /// A program that was started. Its output goes to files: a daemon that keeps them open delays nobody.
 package final class Running {
-  package let pid: pid_t
-  private let outPath: String
-  private let errPath: String
-  private var ended: Sandbox.Status?
+    package let pid: pid_t
+    private let outPath: String
+    private let errPath: String
+    private var ended: Sandbox.Status?
 
-  init(
-    _ words: [String], folder: String, input: String, out: String, err: String,
-    environment: [String: String]
-  ) throws {
-    (outPath, errPath) = (out, err)
-    var actions = posix_spawn_file_actions_t()
-    posix_spawn_file_actions_init(&actions)
-    defer { posix_spawn_file_actions_destroy(&actions) }
-    posix_spawn_file_actions_addopen(&actions, 0, input, O_RDONLY, 0)
-    posix_spawn_file_actions_addopen(&actions, 1, out, O_WRONLY | O_CREAT | O_TRUNC, 0o600)
-    posix_spawn_file_actions_addopen(&actions, 2, err, O_WRONLY | O_CREAT | O_TRUNC, 0o600)
-    var attributes = posix_spawnattr_t()
-    posix_spawnattr_init(&attributes)
-    defer { posix_spawnattr_destroy(&attributes) }
-    var none = sigset_t()
-    var all = sigset_t()
-    sigemptyset(&none)
-    sigfillset(&all)
-    posix_spawnattr_setsigmask(&attributes, &none)
-    posix_spawnattr_setsigdefault(&attributes, &all)
-    posix_spawnattr_setpgroup(&attributes, 0)
-    let flags = POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP
-    posix_spawnattr_setflags(&attributes, Int16(flags))
-    let bin = URL(fileURLWithPath: Sandbox.binary).deletingLastPathComponent().path
-    var variables = ProcessInfo.processInfo.environment.filter { !$0.key.hasPrefix("SEMQ_") }
-    variables["PATH"] = bin + ":" + (variables["PATH"] ?? "/usr/bin:/bin")
-    variables.merge(environment) { $1 }
-    // env(1) changes the folder and becomes the program: the process stays the same.
-    var arguments = (["env", "-C", folder] + words).map { strdup($0) } + [nil]
-    var strings = variables.map { strdup("\($0.key)=\($0.value)") } + [nil]
-    defer { for string in arguments + strings { free(string) } }
-    var child: pid_t = 0
-    let error = posix_spawn(&child, "/usr/bin/env", &actions, &attributes, &arguments, &strings)
-    guard error == 0 else { throw POSIXError(POSIXErrorCode(rawValue: error) ?? .EIO) }
-    pid = child
-  }
-
-  deinit {
-    guard ended == nil else { return }
-    kill(-pid, SIGKILL)
-    kill(pid, SIGKILL)
-    _ = wait()
-  }
-
-  package var out: String {
-    String(decoding: FileManager.default.contents(atPath: outPath) ?? Data(), as: UTF8.self)
-  }
-  package var err: String {
-    String(decoding: FileManager.default.contents(atPath: errPath) ?? Data(), as: UTF8.self)
-  }
-
-  /// Waits for the end, a minute at most.
-  @discardableResult
-  package func wait() -> Sandbox.Result {
-    if !Event.happens(within: 60, { self.hasEnded }) {
-      Issue.record("process \(pid) did not end within a minute; its standard error: \(err)")
-      kill(-pid, SIGKILL)
-      kill(pid, SIGKILL)
-      _ = Event.happens { self.hasEnded }
+    init(
+        _ words: [String], folder: String, input: String, out: String, err: String,
+        environment: [String: String]
+    ) throws {
+        (outPath, errPath) = (out, err)
+        var actions = posix_spawn_file_actions_t()
+        posix_spawn_file_actions_init(&actions)
+        defer { posix_spawn_file_actions_destroy(&actions) }
+        posix_spawn_file_actions_addopen(&actions, 0, input, O_RDONLY, 0)
+        posix_spawn_file_actions_addopen(&actions, 1, out, O_WRONLY | O_CREAT | O_TRUNC, 0o600)
+        posix_spawn_file_actions_addopen(&actions, 2, err, O_WRONLY | O_CREAT | O_TRUNC, 0o600)
+        var attributes = posix_spawnattr_t()
+        posix_spawnattr_init(&attributes)
+        defer { posix_spawnattr_destroy(&attributes) }
+        var none = sigset_t()
+        var all = sigset_t()
+        sigemptyset(&none)
+        sigfillset(&all)
+        posix_spawnattr_setsigmask(&attributes, &none)
+        posix_spawnattr_setsigdefault(&attributes, &all)
+        posix_spawnattr_setpgroup(&attributes, 0)
+        let flags = POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP
+        posix_spawnattr_setflags(&attributes, Int16(flags))
+        let bin = URL(fileURLWithPath: Sandbox.binary).deletingLastPathComponent().path
+        var variables = ProcessInfo.processInfo.environment.filter { !$0.key.hasPrefix("SEMQ_") }
+        variables["PATH"] = bin + ":" + (variables["PATH"] ?? "/usr/bin:/bin")
+        variables.merge(environment) { $1 }
+        // env(1) changes the folder and becomes the program: the process stays the same.
+        var arguments = (["env", "-C", folder] + words).map { strdup($0) } + [nil]
+        var strings = variables.map { strdup("\($0.key)=\($0.value)") } + [nil]
+        defer { for string in arguments + strings { free(string) } }
+        var child: pid_t = 0
+        let error = posix_spawn(&child, "/usr/bin/env", &actions, &attributes, &arguments, &strings)
+        guard error == 0 else { throw POSIXError(POSIXErrorCode(rawValue: error) ?? .EIO) }
+        pid = child
     }
-    return Sandbox.Result(status: ended ?? .signaled(SIGKILL), out: out, err: err)
-  }
 
-  package var hasEnded: Bool {
-    if ended != nil { return true }
-    var status: Int32 = 0
-    guard waitpid(pid, &status, WNOHANG) == pid else { return false }
-    ended = status & 0x7f == 0 ? .exited(status >> 8 & 0xff) : .signaled(status & 0x7f)
-    return true
-  }
+    deinit {
+        guard ended == nil else { return }
+        kill(-pid, SIGKILL)
+        kill(pid, SIGKILL)
+        _ = wait()
+    }
 
-  package func send(_ signal: Int32) { kill(pid, signal) }
+    package var out: String {
+        String(decoding: FileManager.default.contents(atPath: outPath) ?? Data(), as: UTF8.self)
+    }
+    package var err: String {
+        String(decoding: FileManager.default.contents(atPath: errPath) ?? Data(), as: UTF8.self)
+    }
+
+    /// Waits for the end, a minute at most.
+    @discardableResult
+    package func wait() -> Sandbox.Result {
+        if !Event.happens(within: 60, { self.hasEnded }) {
+            Issue.record("process \(pid) did not end within a minute; its standard error: \(err)")
+            kill(-pid, SIGKILL)
+            kill(pid, SIGKILL)
+            _ = Event.happens { self.hasEnded }
+        }
+        return Sandbox.Result(status: ended ?? .signaled(SIGKILL), out: out, err: err)
+    }
+
+    package var hasEnded: Bool {
+        if ended != nil { return true }
+        var status: Int32 = 0
+        guard waitpid(pid, &status, WNOHANG) == pid else { return false }
+        ended = status & 0x7f == 0 ? .exited(status >> 8 & 0xff) : .signaled(status & 0x7f)
+        return true
+    }
+
+    package func send(_ signal: Int32) { kill(pid, signal) }
 }
 
 package enum Event {
-  /// Waits until something is so.
-  /// - Parameter seconds: when to give up; generous, because a loaded machine is no failure.
-  /// - Returns: whether it came to be so.
-  package static func happens(within seconds: Double = 20, _ condition: () -> Bool) -> Bool {
-    let end = Date().addingTimeInterval(seconds)
-    while !condition() {
-      if Date() > end { return false }
-      poll(nil, 0, 5)
+    /// Waits until something is so.
+    /// - Parameter seconds: when to give up; generous, because a loaded machine is no failure.
+    /// - Returns: whether it came to be so.
+    package static func happens(within seconds: Double = 20, _ condition: () -> Bool) -> Bool {
+        let end = Date().addingTimeInterval(seconds)
+        while !condition() {
+            if Date() > end { return false }
+            poll(nil, 0, 5)
+        }
+        return true
     }
-    return true
-  }
 }
