@@ -13,6 +13,12 @@ public struct SemaphoreError: Error, Hashable, Sendable {
         case permission
         /// Another host can't be reached.
         case unreachable
+        /// The permit was gone while its holder still worked.
+        case lost
+        /// Somebody ended this turn, waiting or holding.
+        case removed
+        /// As many wait as a queue has room for.
+        case full
     }
 
     public var code: Code

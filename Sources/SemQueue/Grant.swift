@@ -58,15 +58,21 @@ package final class Grant: Sendable {
     /// The descriptor to hand to a command, so that the lock follows the work.
     package var descriptor: Int32 { description.descriptor }
 
-    /// Gives the slot back, in every process that has the description. Waits for commands that run
-    /// nested under this permit.
+    /// Gives the slot back, in every process that has the description. Waits for whoever runs nested
+    /// under this permit.
     package func release() {
+        if tryRelease() { return }
+        let nested = LockSpace.nested(ticket)
+        while semq_lock(description.descriptor, SEMQ_WRITE, nested.start, nested.length, true) == EINTR {}
+        _ = tryRelease()
+    }
+
+    /// Gives the slot back unless somebody runs nested under this permit.
+    /// - Returns: whether it was given back.
+    func tryRelease() -> Bool {
         // A nested acquire first locks its byte for reading and then looks whether the ticket lives;
         // we first take the byte for writing and then give the ticket up: one of us sees the other.
-        if !description.tryLock(.write, LockSpace.nested(ticket)) {
-            let nested = LockSpace.nested(ticket)
-            while semq_lock(description.descriptor, SEMQ_WRITE, nested.start, 1, true) == EINTR {}
-        }
+        guard description.tryLock(.write, LockSpace.nested(ticket)) else { return false }
         // The record first: found "held" under a free lock, it tells the next one of a loss.
         QueueFile.write(
             SlotRecord(queue: queue, slot: slot, holder: nil).line, at: QueueFile.slotLines.lowerBound + slot,
@@ -75,6 +81,7 @@ package final class Grant: Sendable {
             .released, at: .now(),
             History.member(ticket, party) + [("slot", .integer(Int64(slot))), ("token", .integer(token))])
         description.unlockAll()
+        return true
     }
 
     /// Why a permit ended before its holder wanted it to.

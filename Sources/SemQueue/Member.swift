@@ -250,7 +250,7 @@ struct Member {
     // MARK: under the mutex
 
     private func locked<Result>(_ body: () throws -> Result) throws -> Result {
-        let bound = request.limit == .zero ? Duration.monotonic() + .seconds(5) : deadline
+        let bound = request.limit == .zero ? Duration.monotonic() + request.mutexLimit : deadline
         defer { news.spread() }
         return try gate.locked(alarm: alarm, deadline: bound, stuck: { observer.stuck(path) }) {
             guard file.isInPlace() else { throw Replaced() }

@@ -2,19 +2,19 @@
 ///
 /// An acquire inside a command whose ancestor holds the same queue would wait for itself for ever. It
 /// runs under the ancestor's permit instead, and keeps that permit alive until it has ended.
-package struct Nesting: Equatable {
+package struct Nesting: Equatable, Sendable {
     /// The environment variable: one line for each permit.
     package static let variable = "SEMQ_HELD"
 
-    package struct Permit: Equatable {
+    package struct Held: Equatable, Sendable {
         package var queue: UInt64
         package var ticket: Ticket
         package var token: Int64
     }
 
-    package var permits: [Permit]
+    package var permits: [Held]
 
-    package init(permits: [Permit]) { self.permits = permits }
+    package init(permits: [Held]) { self.permits = permits }
 
     /// What doesn't parse is left out: it can't be verified either.
     package init(environment: String?) {
@@ -24,7 +24,7 @@ package struct Nesting: Equatable {
                 let number = Int64(words[2]), let token = Int64(words[3]), Ticket.priorities.contains(priority),
                 (1..<(1 << 40)).contains(number)
             else { return nil }
-            return Permit(queue: queue, ticket: Ticket(priority: priority, number: number), token: token)
+            return Held(queue: queue, ticket: Ticket(priority: priority, number: number), token: token)
         }
     }
 
@@ -34,12 +34,12 @@ package struct Nesting: Equatable {
     }
 
     package mutating func add(_ grant: Grant) {
-        permits.append(Permit(queue: grant.queue, ticket: grant.ticket, token: grant.token))
+        permits.append(Held(queue: grant.queue, ticket: grant.ticket, token: grant.token))
     }
 
     /// A permit of an ancestor's on this queue that still stands, kept standing by the result.
     /// - Throws: ``SemaphoreError`` if the file can't be opened.
-    package func permit(on path: String, anyFilesystem: Bool) throws -> Nested? {
+    package func permit(on path: String, anyFilesystem: Bool) throws -> Found? {
         guard !permits.isEmpty else { return nil }
         let options = QueueFile.Options(create: false, anyFilesystem: anyFilesystem)
         guard let description = try QueueFile.openIfThere(path, options) else { return nil }
@@ -54,20 +54,29 @@ package struct Nesting: Equatable {
                 }
                 return holder.ticket == permit.ticket && holder.token == permit.token
             }
-            if slot != nil, description.isAlive(permit.ticket) { return Nested(description: description) }
+            if let slot, description.isAlive(permit.ticket) {
+                return Found(nested: Nested(description), held: permit, slot: slot)
+            }
             description.unlock(LockSpace.nested(permit.ticket))
         }
         return nil
+    }
+
+    /// An ancestor's permit that stands.
+    package struct Found {
+        package let nested: Nested
+        package let held: Held
+        package let slot: Int
     }
 
     /// Keeps an ancestor's permit from ending: as long as any process has the descriptor.
     package final class Nested: Sendable {
         private let description: Description
 
-        fileprivate init(description: Description) { self.description = description }
+        fileprivate init(_ description: Description) { self.description = description }
 
         /// The same in a forked process, which has the descriptor too.
-        package convenience init(descriptor: Int32) { self.init(description: Description(owning: descriptor)) }
+        package init(descriptor: Int32) { description = Description(owning: descriptor) }
 
         package var descriptor: Int32 { description.descriptor }
 

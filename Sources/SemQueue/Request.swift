@@ -11,6 +11,9 @@ package struct Request: Sendable {
     package var existing = false
     /// Use file systems that are not known to keep locks.
     package var anyFilesystem = false
+    /// How long a request that doesn't wait stays for the mutex, which is held for microseconds unless
+    /// its holder stands still.
+    package var mutexLimit = Duration.seconds(5)
 
     package init() {}
 }

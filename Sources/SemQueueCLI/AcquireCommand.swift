@@ -90,8 +90,8 @@ struct AcquireCommand {
         var nested: [Nesting.Nested] = []
         var open: [String] = []
         for path in semaphores {
-            if let permit = try held.permit(on: path, anyFilesystem: request.anyFilesystem) {
-                nested.append(permit)
+            if let found = try held.permit(on: path, anyFilesystem: request.anyFilesystem) {
+                nested.append(found.nested)
                 if talk == .verbose { Terminal.say("\(path): runs under the permit of the command around it") }
             } else {
                 open.append(path)

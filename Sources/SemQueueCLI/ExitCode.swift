@@ -32,6 +32,8 @@ struct ExitCode: Equatable {
             case .io: .io
             case .permission: .permission
             case .unreachable: .unreachable
+            case .lost, .removed: .lost
+            case .full: .notGranted
             }
     }
 }

@@ -38,10 +38,6 @@ enum Terminal {
     }
 }
 
-enum Environment {
-    static func value(_ name: String) -> String? { getenv(name).map { String(cString: $0) } }
-}
-
 /// A process started with closed standard descriptors must not get its queue file as one of them.
 enum StandardDescriptors {
     static func fill() {

@@ -1,0 +1,204 @@
+/// A fair semaphore that is one file: whoever can reach the file takes turns, across tasks, threads,
+/// processes and containers of a machine.
+///
+///     let board = try SemaphoreQueue("board.queue")
+///     try await board.withPermit { permit in
+///         try await flash(fencedBy: permit.token)
+///     }
+///
+/// A queue is served first come, first served, higher priority first. Holding a permit is holding a
+/// kernel lock, so a permit ends with its process, however that dies.
+public struct SemaphoreQueue: Sendable {
+    /// How to stand in a queue.
+    public struct Options: Sendable {
+        /// From −1000 to 1000; higher goes first.
+        public var priority = 0
+        /// Why, shown to those who wait behind.
+        public var description = ""
+        /// How many may hold at a time, for a queue that is made by this; refused where the queue was made
+        /// otherwise. Nil takes the queue as it is, and makes it for one.
+        public var concurrency: Int?
+
+        public init(priority: Int = 0, description: String = "", concurrency: Int? = nil) {
+            self.priority = priority
+            self.description = description
+            self.concurrency = concurrency
+        }
+    }
+
+    private let path: String
+
+    /// Names a queue; its file is made by the first to acquire.
+    /// - Parameter address: a path. Relative ones start at the current folder, at each use.
+    /// - Throws: ``SemaphoreError`` with code `usage` for an address that names nothing, `unreachable` for
+    ///   one on another host.
+    public init(_ address: String) throws {
+        switch try Address(address) {
+        case .local(let path): self.path = path
+        case .remote(let host, _):
+            throw SemaphoreError(.unreachable, "\(address): semaphores on other hosts (\(host)) can't be reached by this version")
+        }
+    }
+
+    // MARK: taking turns
+
+    /// Waits for a permit, runs the body under it, and gives it back.
+    ///
+    /// Inside the body of the same queue the body runs under the permit that is held already.
+    /// - Parameter body: is cancelled if the permit is lost: somebody ended this turn with `semq release`,
+    ///   or the queue file was deleted (noticed within about a second).
+    /// - Returns: what the body returns.
+    /// - Throws: what the body throws; `CancellationError` when the task is cancelled while it waits, which
+    ///   frees its place at once; ``SemaphoreError`` when the queue can't be used, or with code `removed` or
+    ///   `lost` when the turn was ended.
+    public func withPermit<Result: Sendable>(
+        _ options: Options = Options(), _ body: @escaping @Sendable (Permit) async throws -> Result
+    ) async throws -> Result {
+        guard let result = try await run(options, limit: nil, body) else {
+            preconditionFailure("without a limit the wait ends with a permit or throws")
+        }
+        return result
+    }
+
+    /// Waits for a permit for a limited time.
+    /// - Parameter limit: how long to wait; zero tries once and takes no ticket.
+    /// - Returns: what the body returns, or nil if the permit was not granted in time.
+    /// - Throws: as ``withPermit(_:_:)``.
+    public func withPermit<Result: Sendable>(
+        within limit: Duration, _ options: Options = Options(),
+        _ body: @escaping @Sendable (Permit) async throws -> Result
+    ) async throws -> Result? {
+        try await run(options, limit: max(.zero, limit), body)
+    }
+
+    // MARK: the queue as a whole
+
+    /// Who holds and who waits, at one moment. Takes no lock.
+    /// - Throws: ``SemaphoreError`` when there is no such queue, or it can't be read.
+    public func status() throws -> QueueStatus { try QueueStatus(path: path) }
+
+    /// Sets how many may hold at a time, for all, from now on. Makes the queue if it is missing. A higher
+    /// number lets waiters in at once; with a lower one nobody is granted until enough have ended.
+    /// - Throws: ``SemaphoreError``.
+    public func setConcurrency(_ concurrency: Int) throws {
+        guard Request.concurrencies.contains(concurrency) else {
+            throw SemaphoreError(.usage, "\(path): a concurrency of \(concurrency): wants \(Request.concurrencyWanted)")
+        }
+        _ = try Administration(path, create: true).setConcurrency(concurrency)
+    }
+
+    /// Grants nobody until ``resume()``; those who hold go on.
+    /// - Parameter reason: told to those who wait.
+    /// - Throws: ``SemaphoreError``.
+    public func pause(reason: String) throws { _ = try Administration(path, create: false).pause(reason: reason) }
+
+    /// Grants again.
+    /// - Throws: ``SemaphoreError``.
+    public func resume() throws { _ = try Administration(path, create: false).resume() }
+}
+
+// MARK: -
+
+extension SemaphoreQueue {
+    private func run<Result: Sendable>(
+        _ options: Options, limit: Duration?, _ body: @escaping @Sendable (Permit) async throws -> Result
+    ) async throws -> Result? {
+        try Task.checkCancellation()
+        if let found = try Permit.enclosing.permit(on: path, anyFilesystem: false) {
+            defer { found.nested.release() }
+            return try await body(Permit(path, found.held, slot: found.slot, enclosing: Permit.enclosing))
+        }
+        guard let grant = try await acquire(try request(options, limit)) else { return nil }
+        var enclosing = Permit.enclosing
+        enclosing.add(grant)
+        let held = Nesting.Held(queue: grant.queue, ticket: grant.ticket, token: grant.token)
+        let permit = Permit(path, held, slot: grant.slot, enclosing: enclosing)
+        do {
+            let result = try await Permit.$enclosing.withValue(enclosing) {
+                try await PermitWatch.run(grant) { try await body(permit) }
+            }
+            await giveBack(grant)
+            return result
+        } catch {
+            await giveBack(grant)
+            throw error
+        }
+    }
+
+    private func request(_ options: Options, _ limit: Duration?) throws -> Request {
+        guard Ticket.priorities.contains(options.priority) else {
+            throw SemaphoreError(.usage, "\(path): a priority of \(options.priority): wants a number from -1000 to 1000")
+        }
+        if let concurrency = options.concurrency, !Request.concurrencies.contains(concurrency) {
+            throw SemaphoreError(.usage, "\(path): a concurrency of \(concurrency): wants \(Request.concurrencyWanted)")
+        }
+        var request = Request()
+        request.priority = options.priority
+        request.description = options.description
+        request.concurrency = options.concurrency
+        request.limit = limit
+        return request
+    }
+
+    /// - Returns: nil if not granted within the request's limit.
+    private func acquire(_ request: Request) async throws -> Grant? {
+        // Straight through on this thread, if nobody stands in the way: a few calls that don't block.
+        var first = request
+        (first.limit, first.mutexLimit) = (.zero, .zero)
+        let alarm = Alarm()
+        var outcome = try Member.acquire(path, first, alarm: alarm, observer: Unobserved())
+        if case .granted(let grant) = outcome { return grant }
+        if case .busy = outcome, request.limit == .zero { return nil }
+        outcome = try await withTaskCancellationHandler {
+            try await Self.onThread { [path] in
+                try Member.acquire(path, request, alarm: alarm, observer: Unobserved())
+            }
+        } onCancel: {
+            alarm.ring()
+        }
+        switch outcome {
+        case .granted(let grant):
+            // Cancelled at the instant of the grant: the slot is not lost.
+            guard Task.isCancelled else { return grant }
+            await giveBack(grant)
+            throw CancellationError()
+        case .cancelled: throw CancellationError()
+        case .timedOut, .busy(.held), .busy(.paused): return nil
+        case .busy(.full):
+            throw SemaphoreError(.full, "\(path): as many wait as a queue has room for (\(QueueFile.maximumWaiting)); try again later")
+        case .removed(let by, let reason):
+            throw SemaphoreError(.removed, "\(path): \(by) took this turn out of the queue: \(reason)")
+        }
+    }
+
+    private func giveBack(_ grant: Grant) async {
+        guard !grant.tryRelease() else { return }
+        // Somebody runs nested under the permit; waiting for that must not hold up a pool's thread.
+        if (try? await Self.onThread({ grant.release() })) == nil { grant.release() }
+    }
+
+    private static func onThread<Result: Sendable>(
+        _ body: @escaping @Sendable () throws -> Result
+    ) async throws -> Result {
+        try await withCheckedThrowingContinuation { continuation in
+            do {
+                try BlockingThread.start { continuation.resume(with: Swift.Result { try body() }) }.detach()
+            } catch {
+                continuation.resume(throwing: error)
+            }
+        }
+    }
+}
+
+extension Permit {
+    init(_ path: String, _ held: Nesting.Held, slot: Int, enclosing: Nesting) {
+        semaphore = path
+        ticket = held.ticket
+        self.slot = slot
+        token = held.token
+        environment = [
+            "SEMQ_SEMAPHORE": path, "SEMQ_TICKET": "\(held.ticket.number)", "SEMQ_SLOT": "\(slot)",
+            "SEMQ_TOKEN": "\(held.token)", Nesting.variable: enclosing.environment,
+        ]
+    }
+}

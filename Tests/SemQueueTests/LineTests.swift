@@ -1,0 +1,89 @@
+import Testing
+
+@testable import SemQueue
+
+/// A record is one line that nothing can forge, tear or split.
+@Suite struct LineTests {
+    private func waiter(_ description: String) -> WaiterRecord {
+        WaiterRecord(
+            queue: 0xABCD, ticket: Ticket(priority: -3, number: 17), since: Timestamp(1_700_000_000_000_000),
+            party: Party(pid: 42, host: "bench 1", user: "ann=%x", description: description))
+    }
+
+    @Test(arguments: [
+        "flash.sh --all", "", "two\nlines", "\u{1b}[31mred", "100 % ticket=9 pid=1", "ümläut ✓ 漢字", "ends in spaces   x",
+        "semq1 slot state=held", "\u{7f}\0\r\t",
+    ])
+    func comesBackAsItWent(_ description: String) {
+        let line = waiter(description).line
+        #expect(line.count == Line.length)
+        #expect(line.firstIndex(of: 0x0A) == Line.length - 1)
+        #expect(!line.dropLast().contains { $0 < 0x20 || $0 == 0x7f })
+        #expect(WaiterRecord(line: line[...]) == waiter(description))
+    }
+
+    @Test func aLongTextIsCutWithinTheLineAtACharacter() throws {
+        for length in 300...520 {
+            let line = waiter(String(repeating: "é", count: length)).line
+            #expect(line.count == Line.length)
+            let read = try #require(WaiterRecord(line: line[...])).party.description
+            #expect(read.allSatisfy { $0 == "é" || $0 == "…" })
+        }
+    }
+
+    @Test func aLongHostOrUserIsCutAndLeavesRoomForTheRest() throws {
+        var record = waiter("why")
+        record.party.host = String(repeating: "h%", count: 300)
+        record.party.user = String(repeating: "\n", count: 300)
+        let read = try #require(WaiterRecord(line: record.line[...]))
+        #expect(read.party.description == "why")
+        #expect(read.party.host.hasSuffix("…"))
+    }
+
+    @Test func anyChangedByteIsNoticed() {
+        let line = waiter("flash").line
+        for index in line.indices {
+            var damaged = line
+            damaged[index] ^= 0x15
+            let read = WaiterRecord(line: damaged[...])
+            // Padding carries nothing: a changed space there makes another, longer content.
+            #expect(read == nil, "byte \(index)")
+        }
+    }
+
+    @Test func aTornLineIsNoRecord() {
+        let (old, new) = (waiter("first command").line, waiter("second one").line)
+        for cut in stride(from: 8, to: Line.length, by: 8) {
+            let torn = Array(new[..<cut] + old[cut...])
+            let read = WaiterRecord(line: torn[...])
+            #expect(read == nil || read == waiter("first command") || read == waiter("second one"))
+        }
+    }
+
+    @Test func oneKindIsNotReadAsAnother() {
+        #expect(SlotRecord(line: waiter("x").line[...]) == nil)
+        #expect(Header(line: waiter("x").line[...]) == nil)
+    }
+
+    @Test func headersComeBackAsTheyWent() {
+        var header = Header(queue: .max, concurrency: 7, origin: .set, lastTicket: 99, lastToken: 1 << 50)
+        #expect(Header(line: header.line[...]) == header)
+        header.pause = Header.Pause(by: "ann@ws7", since: Timestamp(5), reason: "changing the probe\nback at 3")
+        #expect(Header(line: header.line[...]) == header)
+    }
+
+    @Test func slotsComeBackAsTheyWent() {
+        var record = SlotRecord(queue: 1, slot: 3, holder: nil)
+        #expect(SlotRecord(line: record.line[...]) == record)
+        record.holder = SlotRecord.Holder(
+            ticket: Ticket(priority: 5, number: 1), token: 77, since: Timestamp(1), party: waiter("why").party)
+        #expect(SlotRecord(line: record.line[...]) == record)
+    }
+
+    @Test func valuesOutOfRangeAreNoRecord() {
+        var writer = Line.Writer("queue")
+        writer.queue(1)
+        writer.field("concurrency", 0)
+        #expect(Header(line: writer.finish()[...]) == nil)
+    }
+}
