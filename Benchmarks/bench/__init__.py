@@ -1,0 +1,1 @@
+"""Measures semq beside its peers. Started by scripts/bench."""

@@ -1,0 +1,68 @@
+"""One row of the table, and the page that they make."""
+
+from dataclasses import dataclass, field
+
+from .machine import Machine
+
+
+@dataclass
+class Verdict:
+    """A measured value against its target."""
+
+    measured: float
+    target: float
+    at_least: bool = False
+
+    @property
+    def met(self) -> bool:
+        return self.measured >= self.target if self.at_least else self.measured <= self.target
+
+    @property
+    def text(self) -> str:
+        gap = abs(self.measured / self.target - 1) * 100
+        if self.met:
+            return f"met, {gap:.0f} % to spare"
+        return f"**missed by {gap:.0f} %**"
+
+
+@dataclass
+class Row:
+    name: str
+    what: str
+    target: str
+    figure: str
+    ratio: str
+    verdict: str
+    method: str
+    # Everybody's figures: a heading and lines.
+    columns: list[str] = field(default_factory=list)
+    lines: list[list[str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def table(columns: list[str], lines: list[list[str]]) -> str:
+    rows = [columns, ["---"] * len(columns), *lines]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in rows)
+
+
+def page(rows: list[Row], machine: Machine, causes: str) -> str:
+    parts = [
+        "# Benchmarks",
+        "Written by `scripts/bench`, which measures all peers side by side in one run. A figure is the median, in "
+        "parentheses the range that holds the middle 80 % of what was measured; a ratio is taken within each round, "
+        "so that drift hits both sides alike, and its median is shown.",
+        table(
+            ["what", "target", "figure", "ratio", "target met?"],
+            [[row.what, row.target, row.figure, row.ratio, row.verdict] for row in rows],
+        ),
+        causes.strip(),
+        "## The machine",
+        machine.text,
+        "## Each row",
+    ]
+    for row in rows:
+        parts += [f"### {row.what}", row.method]
+        if row.lines:
+            parts.append(table(row.columns, row.lines))
+        parts += row.notes
+    return "\n\n".join(part for part in parts if part) + "\n"
