@@ -70,7 +70,8 @@ struct AcquireCommand {
             guard options.trailing == nil else {
                 throw SemaphoreError(.usage, "acquire: a command is given twice, by -c and behind --")
             }
-            return [Environment.value("SHELL") ?? "/bin/sh", "-c", line]
+            let shell = Environment.value("SHELL").flatMap { $0.isEmpty ? nil : $0 }
+            return [shell ?? "/bin/sh", "-c", line]
         }
         guard let trailing = options.trailing else { return nil }
         guard !trailing.isEmpty else {
