@@ -1,0 +1,47 @@
+import Foundation
+
+/// What /proc says about processes.
+enum Processes {
+    private struct Stat {
+        var state: Character
+        var parent: pid_t
+        var group: pid_t
+        var session: pid_t
+    }
+
+    private static func stat(_ pid: pid_t) -> Stat? {
+        // The name, in parentheses, may hold anything: the fields start behind the last parenthesis.
+        guard let text = try? String(contentsOfFile: "/proc/\(pid)/stat", encoding: .isoLatin1),
+            let end = text.lastIndex(of: ")")
+        else { return nil }
+        let fields = text[end...].dropFirst(2).split(separator: " ")
+        guard fields.count > 3, let state = fields[0].first, let parent = pid_t(fields[1]),
+            let group = pid_t(fields[2]),
+            let session = pid_t(fields[3])
+        else { return nil }
+        return Stat(state: state, parent: parent, group: group, session: session)
+    }
+
+    private static func all() -> [(pid: pid_t, stat: Stat)] {
+        ((try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? [])
+            .compactMap { pid_t($0) }.compactMap { pid in stat(pid).map { (pid, $0) } }
+    }
+
+    /// Alive, and no zombie.
+    static func isAlive(_ pid: pid_t) -> Bool { stat(pid).map { $0.state != "Z" && $0.state != "X" } ?? false }
+
+    static func isStopped(_ pid: pid_t) -> Bool { stat(pid)?.state == "T" }
+
+    static func session(_ id: pid_t) -> [pid_t] { all().filter { $0.stat.session == id }.map(\.pid) }
+
+    static func children(of parent: pid_t) -> [pid_t] { all().filter { $0.stat.parent == parent }.map(\.pid) }
+
+    /// The name that ps shows.
+    static func name(_ pid: pid_t) -> String {
+        ((try? String(contentsOfFile: "/proc/\(pid)/comm", encoding: .utf8)) ?? "")
+            .trimmingCharacters(in: .newlines)
+    }
+
+    /// The guardian between a `semq` and its command.
+    static func guardian(of semq: pid_t) -> pid_t? { children(of: semq).first { name($0) == "semq-guardian" } }
+}

@@ -1,0 +1,140 @@
+import Foundation
+import Glibc
+import SemQueueTestSupport
+import Testing
+
+/// A terminal of its own with a program as session leader, as a window or an ssh login starts one.
+/// It does not echo, so what it shows was written by a program.
+final class Pty {
+    let pid: pid_t
+    private var master: Int32
+    private var shown: [UInt8] = []
+    private var position = 0
+    private var ended: Sandbox.Status?
+
+    // Of <asm/ioctls.h> and <spawn.h>, which Swift doesn't import.
+    private static let setLock: UInt = 0x4004_5431
+    private static let getNumber: UInt = 0x8004_5430
+    private static let newSession: Int32 = 0x80
+
+    init(_ words: [String], in sandbox: Sandbox, columns: UInt16 = 120, environment: [String: String] = [:]) throws {
+        master = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK)
+        // unlockpt(3) and ptsname(3) as ioctls: Swift doesn't see the functions.
+        var (locked, number): (Int32, Int32) = (0, 0)
+        try #require(ioctl(master, Self.setLock, &locked) == 0 && ioctl(master, Self.getNumber, &number) == 0)
+        let name = "/dev/pts/\(number)"
+        // Held open until the program has it: the last close would set the terminal back.
+        let slave = open(name, O_RDWR | O_NOCTTY | O_CLOEXEC)
+        defer { close(slave) }
+        var settings = termios()
+        tcgetattr(slave, &settings)
+        settings.c_lflag &= ~tcflag_t(ECHO)
+        tcsetattr(slave, TCSANOW, &settings)
+        var size = winsize(ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0)
+        _ = ioctl(master, UInt(TIOCSWINSZ), &size)
+
+        var actions = posix_spawn_file_actions_t()
+        posix_spawn_file_actions_init(&actions)
+        defer { posix_spawn_file_actions_destroy(&actions) }
+        // A session leader that opens a terminal makes it its controlling one.
+        posix_spawn_file_actions_addopen(&actions, 0, name, O_RDWR, 0)
+        posix_spawn_file_actions_adddup2(&actions, 0, 1)
+        posix_spawn_file_actions_adddup2(&actions, 0, 2)
+        var attributes = posix_spawnattr_t()
+        posix_spawnattr_init(&attributes)
+        defer { posix_spawnattr_destroy(&attributes) }
+        var none = sigset_t()
+        var all = sigset_t()
+        sigemptyset(&none)
+        sigfillset(&all)
+        posix_spawnattr_setsigmask(&attributes, &none)
+        posix_spawnattr_setsigdefault(&attributes, &all)
+        let flags = Self.newSession | Int32(POSIX_SPAWN_SETSIGMASK) | Int32(POSIX_SPAWN_SETSIGDEF)
+        posix_spawnattr_setflags(&attributes, Int16(flags))
+        var variables = ProcessInfo.processInfo.environment.filter { !$0.key.hasPrefix("SEMQ_") }
+        let bin = URL(fileURLWithPath: Sandbox.binary).deletingLastPathComponent().path
+        variables["PATH"] = bin + ":" + (variables["PATH"] ?? "/usr/bin:/bin")
+        variables.merge(["TERM": "xterm", "PS1": "% ", "HISTFILE": ""]) { $1 }
+        variables.merge(environment) { $1 }
+        var arguments = (["env", "-C", sandbox.folder] + words).map { strdup($0) } + [nil]
+        var strings = variables.map { strdup("\($0.key)=\($0.value)") } + [nil]
+        defer { for string in arguments + strings { free(string) } }
+        var child: pid_t = 0
+        try #require(posix_spawn(&child, "/usr/bin/env", &actions, &attributes, &arguments, &strings) == 0)
+        pid = child
+    }
+
+    /// An interactive bash at its first prompt.
+    static func bash(in sandbox: Sandbox) throws -> Pty {
+        let pty = try Pty(["/bin/bash", "--norc", "--noprofile", "--noediting", "-i"], in: sandbox)
+        try #require(pty.sees("% "))
+        return pty
+    }
+
+    deinit {
+        for process in Processes.session(pid) { kill(process, SIGKILL) }
+        hangUp()
+        _ = wait()
+    }
+
+    // MARK: typing and reading
+
+    func type(_ text: String) {
+        let bytes = Array(text.utf8)
+        #expect(write(master, bytes, bytes.count) == bytes.count)
+    }
+
+    func line(_ text: String) { type(text + "\n") }
+
+    static let interrupt = "\u{3}"
+    static let suspend = "\u{1a}"
+    static let endOfInput = "\u{4}"
+
+    /// What was shown since the last thing that was waited for.
+    var text: String {
+        drain()
+        return String(decoding: shown[position...], as: UTF8.self)
+    }
+
+    /// Waits until a text is shown behind the last one that was waited for.
+    func sees(_ wanted: String, within seconds: Double = 20) -> Bool {
+        let wanted = Array(wanted.utf8)
+        return Event.happens(within: seconds) {
+            drain()
+            guard let range = shown[position...].firstRange(of: wanted) else { return false }
+            position = range.upperBound
+            return true
+        }
+    }
+
+    private func drain() {
+        guard master >= 0 else { return }
+        var buffer = [UInt8](repeating: 0, count: 4096)
+        while true {
+            let count = read(master, &buffer, buffer.count)
+            guard count > 0 else { return }
+            shown += buffer[..<count]
+        }
+    }
+
+    // MARK: the end
+
+    /// Closes the window, or cuts the connection.
+    func hangUp() {
+        guard master >= 0 else { return }
+        close(master)
+        master = -1
+    }
+
+    var hasEnded: Bool {
+        if ended != nil { return true }
+        drain()
+        var status: Int32 = 0
+        guard waitpid(pid, &status, WNOHANG) == pid else { return false }
+        ended = status & 0x7f == 0 ? .exited(status >> 8 & 0xff) : .signaled(status & 0x7f)
+        return true
+    }
+
+    /// Waits for the end of the session leader; nil if that doesn't come.
+    func wait() -> Sandbox.Status? { Event.happens { hasEnded } ? ended : nil }
+}
