@@ -17,6 +17,13 @@ void semq_alarm_install(void) {
     sigaction(SIGURG, &action, NULL);
 }
 
+void semq_alarm_unblock(void) {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGURG);
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
 #ifdef __linux__
 
 #ifndef sigev_notify_thread_id

@@ -48,6 +48,7 @@ package final class Alarm: Sendable {
     /// - Returns: what the call returned, or EINTR without calling it when rung or nudged already.
     func limiting(_ limit: Duration?, _ call: () -> Int32) -> Int32 {
         Self.installed
+        semq_alarm_unblock()
         var timer: semq_timer = 0
         guard semq_alarm_create(&timer) == 0 else { return poll(limit, call) }
         let isDue = state.withLock { state in

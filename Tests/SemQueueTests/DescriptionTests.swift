@@ -91,7 +91,7 @@ import Testing
 }
 
 /// A folder that goes with its test.
-final class Folder {
+final class Folder: Sendable {
     private let root: String
 
     init() {

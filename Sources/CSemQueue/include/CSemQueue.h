@@ -32,6 +32,9 @@ void semq_alarm_install(void);
 
 typedef intptr_t semq_timer;
 
+/// Lets the signal through to the calling thread: a thread made by Dispatch inherits it blocked.
+void semq_alarm_unblock(void);
+
 /// Creates a timer on CLOCK_MONOTONIC that signals the calling thread. Returns 0 or errno.
 int semq_alarm_create(semq_timer *timer);
 

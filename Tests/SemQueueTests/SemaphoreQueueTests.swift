@@ -1,0 +1,302 @@
+import Glibc
+import Synchronization
+import Testing
+
+@testable import SemQueue
+
+/// The library as its users use it: real files, real locks, many tasks in one process.
+@Suite struct SemaphoreQueueTests {
+    private let folder = Folder()
+
+    private func queue() throws -> SemaphoreQueue { try SemaphoreQueue(folder.path("q")) }
+
+    /// Counts how many are inside at once.
+    private final class Room: Sendable {
+        private let state = Mutex((inside: 0, most: 0, entries: 0))
+        func enter() { state.withLock { ($0.inside, $0.most, $0.entries) = ($0.inside + 1, max($0.most, $0.inside + 1), $0.entries + 1) } }
+        func leave() { state.withLock { $0.inside -= 1 } }
+        var most: Int { state.withLock { $0.most } }
+        var entries: Int { state.withLock { $0.entries } }
+    }
+
+    private final class Log<Element: Sendable>: Sendable {
+        private let elements = Mutex<[Element]>([])
+        func append(_ element: Element) { elements.withLock { $0.append(element) } }
+        var all: [Element] { elements.withLock { $0 } }
+    }
+
+    /// Lets a body stay until it is told to go.
+    private final class Latch: Sendable {
+        private let stream = AsyncStream<Void>.makeStream()
+        func open() { stream.continuation.finish() }
+        func wait() async { for await _ in stream.stream {} }
+    }
+
+    /// How many descriptors of this test's queue are open in the process.
+    private func openDescriptors() -> Int {
+        (0..<4096).count { descriptor in
+            var buffer = [UInt8](repeating: 0, count: 512)
+            let length = readlink("/proc/self/fd/\(descriptor)", &buffer, buffer.count)
+            return length > 0 && String(decoding: buffer[..<length], as: UTF8.self).hasPrefix(folder.path("q"))
+        }
+    }
+
+    private func threads() -> Int {
+        var count = 0
+        guard let folder = opendir("/proc/self/task") else { return 0 }
+        defer { closedir(folder) }
+        while readdir(folder) != nil { count += 1 }
+        return count
+    }
+
+    @Test func theBodyRunsUnderAPermitAndItsResultComesBack() async throws {
+        let queue = try queue()
+        let (slot, held) = try await queue.withPermit { permit in
+            #expect(permit.token > 0)
+            #expect(permit.environment["SEMQ_TICKET"] == "\(permit.ticket.number)")
+            return (permit.slot, try queue.status().holders.map(\.ticket))
+        }
+        #expect(slot == 0)
+        #expect(held.count == 1)
+        #expect(try queue.status().holders.isEmpty)
+    }
+
+    @Test func thePermitIsGivenBackWhenTheBodyThrows() async throws {
+        struct Failure: Error {}
+        let queue = try queue()
+        await #expect(throws: Failure.self) { try await queue.withPermit { _ in throw Failure() } }
+        #expect(try queue.status().holders.isEmpty)
+    }
+
+    @Test(arguments: [1, 3])
+    func manyTasksTakeTurns(_ concurrency: Int) async throws {
+        let queue = try queue()
+        try queue.setConcurrency(concurrency)
+        let room = Room()
+        let tokens = Log<Int64>()
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for _ in 0..<60 {
+                group.addTask {
+                    try await queue.withPermit { permit in
+                        room.enter()
+                        tokens.append(permit.token)
+                        await Task.yield()
+                        room.leave()
+                    }
+                }
+            }
+            try await group.waitForAll()
+        }
+        #expect(room.entries == 60)
+        #expect(room.most <= concurrency)
+        #expect(Set(tokens.all).count == 60)
+        #expect(try queue.status().waiting.isEmpty)
+    }
+
+    @Test func waitersAreServedInTheirOrderAndTheUrgentFirst() async throws {
+        let queue = try queue()
+        let latch = Latch()
+        let order = Log<String>()
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await queue.withPermit { _ in await latch.wait() } }
+            try await settled { (try? queue.status().holders.count) == 1 }
+            for (index, (name, priority)) in [("a", 0), ("b", 0), ("late", -1), ("urgent", 9), ("c", 0)].enumerated() {
+                group.addTask {
+                    try await queue.withPermit(.init(priority: priority, description: name)) { _ in
+                        order.append(name)
+                    }
+                }
+                try await settled { try queue.status().waiting.count == index + 1 }
+            }
+            #expect(try queue.status().waiting.map(\.party.description) == ["urgent", "a", "b", "c", "late"])
+            latch.open()
+            try await group.waitForAll()
+        }
+        #expect(order.all == ["urgent", "a", "b", "c", "late"])
+    }
+
+    @Test func aTryTakesNoTicketAndReturnsNilWhereItIsBusy() async throws {
+        let queue = try queue()
+        let latch = Latch()
+        async let holder: Void = queue.withPermit { _ in await latch.wait() }
+        try await settled { (try? queue.status().holders.count) == 1 }
+        #expect(try await queue.withPermit(within: .zero) { _ in true } == nil)
+        #expect(try queue.status().waiting.isEmpty)
+        latch.open()
+        try await holder
+        #expect(try await queue.withPermit(within: .zero) { _ in true } == true)
+    }
+
+    @Test func aWaitEndsInTime() async throws {
+        let queue = try queue()
+        let latch = Latch()
+        async let holder: Void = queue.withPermit { _ in await latch.wait() }
+        try await settled { (try? queue.status().holders.count) == 1 }
+        #expect(try await queue.withPermit(within: .milliseconds(30)) { _ in true } == nil)
+        #expect(try queue.status().waiting.isEmpty)
+        latch.open()
+        try await holder
+    }
+
+    @Test func cancellingAWaiterFreesItsPlaceAndLeaksNothing() async throws {
+        let queue = try queue()
+        let latch = Latch()
+        async let holder: Void = queue.withPermit { _ in await latch.wait() }
+        try await settled { (try? queue.status().holders.count) == 1 }
+        let before = (descriptors: openDescriptors(), threads: threads())
+        for _ in 0..<5 {
+            let waiters = (0..<40).map { _ in Task { try await queue.withPermit { _ in } } }
+            try await settled { try queue.status().waiting.count == 40 }
+            for waiter in waiters { waiter.cancel() }
+            for waiter in waiters { await #expect(throws: CancellationError.self) { try await waiter.value } }
+            #expect(try queue.status().waiting.isEmpty)
+        }
+        #expect(openDescriptors() == before.descriptors)
+        // Other tests have threads as well; two hundred leaked ones would stand out.
+        try await settled { threads() < before.threads + 100 }
+        latch.open()
+        try await holder
+    }
+
+    @Test func cancellingAtTheInstantOfTheGrantLosesNoSlot() async throws {
+        let queue = try queue()
+        for round in 0..<200 {
+            let latch = Latch()
+            let holder = Task { try await queue.withPermit { _ in await latch.wait() } }
+            try await settled { (try? queue.status().holders.count) == 1 }
+            let waiter = Task { try await queue.withPermit { _ in } }
+            try await settled { try queue.status().waiting.count == 1 }
+            if round.isMultiple(of: 2) {
+                latch.open()
+                waiter.cancel()
+            } else {
+                waiter.cancel()
+                latch.open()
+            }
+            _ = try? await waiter.value
+            try await holder.value
+            #expect(try await queue.withPermit(within: .seconds(20)) { _ in true } == true)
+        }
+        #expect(try queue.status().holders.isEmpty)
+    }
+
+    @Test func insideTheBodyTheSameQueueIsHeldAlready() async throws {
+        let queue = try queue()
+        let same = try await queue.withPermit { outer in
+            try await queue.withPermit { inner in inner.ticket == outer.ticket && inner.token == outer.token }
+        }
+        #expect(same)
+    }
+
+    @Test func anInnerUserKeepsTheOuterPermitAlive() async throws {
+        let queue = try queue()
+        let (started, latch) = (Latch(), Latch())
+        let inner = Log<Task<Void, any Error>>()
+        let outer = Task {
+            try await queue.withPermit { _ in
+                inner.append(
+                    Task {
+                        try await queue.withPermit { _ in
+                            started.open()
+                            await latch.wait()
+                        }
+                    })
+                await started.wait()
+            }
+        }
+        try await settled { inner.all.count == 1 }
+        #expect(try await queue.withPermit(within: .milliseconds(50)) { _ in true } == nil)
+        latch.open()
+        try await inner.all[0].value
+        try await outer.value
+        #expect(try queue.status().holders.isEmpty)
+    }
+
+    @Test func pausedNobodyIsGrantedAndResumedTheyAre() async throws {
+        let queue = try queue()
+        try queue.setConcurrency(1)
+        try queue.pause(reason: "changing the probe")
+        #expect(try queue.status().paused?.reason == "changing the probe")
+        #expect(try await queue.withPermit(within: .milliseconds(20)) { _ in true } == nil)
+        async let waiter = queue.withPermit { _ in true }
+        try await settled { try queue.status().waiting.count == 1 }
+        try queue.resume()
+        #expect(try await waiter)
+    }
+
+    @Test func raisingTheConcurrencyLetsWaitersInAndLoweringDrains() async throws {
+        let queue = try queue()
+        try queue.setConcurrency(1)
+        let latches = (0..<4).map { _ in Latch() }
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for latch in latches { group.addTask { try await queue.withPermit { _ in await latch.wait() } } }
+            try await settled { try queue.status().holders.count == 1 && queue.status().waiting.count == 3 }
+            try queue.setConcurrency(3)
+            try await settled { try queue.status().holders.count == 3 }
+            try queue.setConcurrency(1)
+            #expect(try await queue.withPermit(within: .zero) { _ in true } == nil)
+            #expect(try queue.status().holders.count == 3)
+            for latch in latches { latch.open() }
+            try await group.waitForAll()
+        }
+        #expect(try queue.status().concurrency == 1)
+    }
+
+    @Test func endingAHoldersTurnCancelsItsBody() async throws {
+        let queue = try queue()
+        let holder = Task {
+            try await queue.withPermit { _ in try await Task.never() }
+        }
+        try await settled { (try? queue.status().holders.count) == 1 }
+        let ticket = try #require(try queue.status().holders.first?.ticket)
+        let subject = try Administration(folder.path("q"), create: false)
+            .remove(ticket: ticket.number, reason: "needed for the release", grace: .seconds(1))
+        #expect(subject != nil)
+        let error = await #expect(throws: SemaphoreError.self) { try await holder.value }
+        #expect(error?.code == .removed)
+        #expect(error?.message.contains("needed for the release") == true)
+        #expect(try queue.status().holders.isEmpty)
+    }
+
+    @Test func deletingTheFileWhileHeldCountsAsLost() async throws {
+        let queue = try queue()
+        let holder = Task { try await queue.withPermit { _ in try await Task.never() } }
+        try await settled { (try? queue.status().holders.count) == 1 }
+        unlink(folder.path("q"))
+        let error = await #expect(throws: SemaphoreError.self) { try await holder.value }
+        #expect(error?.code == .lost)
+    }
+
+    @Test func contradictingTheConcurrencyIsRefusedUnlessItWasSet() async throws {
+        let queue = try queue()
+        #expect(try await queue.withPermit(.init(concurrency: 2)) { _ in try queue.status().concurrency } == 2)
+        let error = await #expect(throws: SemaphoreError.self) {
+            try await queue.withPermit(.init(concurrency: 3)) { _ in }
+        }
+        #expect(error?.code == .usage)
+        try queue.setConcurrency(5)
+        #expect(try await queue.withPermit(.init(concurrency: 3)) { _ in try queue.status().concurrency } == 5)
+    }
+
+    @Test(arguments: ["", "host:board.queue", "ssh://ann@host:22/board.queue", "host:"])
+    func otherAddressesAreRefusedWithASentence(_ address: String) {
+        #expect(throws: SemaphoreError.self) { try SemaphoreQueue(address) }
+    }
+}
+
+extension Task where Success == Never, Failure == Never {
+    /// Ends only by cancellation.
+    static func never() async throws {
+        for await _ in AsyncStream<Void>.makeStream().stream {}
+        try Task.checkCancellation()
+    }
+}
+
+/// Waits until something is so.
+private func settled(_ condition: () throws -> Bool) async throws {
+    let end = ContinuousClock.now + .seconds(20)
+    while try !condition() {
+        try #require(ContinuousClock.now < end, "it never came to be so")
+        await Task.yield()
+    }
+}
