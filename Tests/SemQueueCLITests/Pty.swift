@@ -96,6 +96,12 @@ final class Pty {
         return String(decoding: shown[position...], as: UTF8.self)
     }
 
+    /// All that was ever shown.
+    var everything: String {
+        drain()
+        return String(decoding: shown, as: UTF8.self)
+    }
+
     /// Waits until a text is shown behind the last one that was waited for.
     func sees(_ wanted: String, within seconds: Double = 20) -> Bool {
         let wanted = Array(wanted.utf8)
