@@ -33,7 +33,8 @@ static void stop(int number) {
     int saved = errno;
     tidy_up();
     if (waiting.fd >= 0) {
-        semq_lock(waiting.fd, SEMQ_UNLOCK, waiting.start, waiting.length, false);
+        // Locked for reading it is in nobody's way, and alive.
+        semq_lock(waiting.fd, SEMQ_READ, waiting.start, waiting.length, false);
         waiting.stopped = 1;
     }
     signal(number, SIG_DFL);

@@ -1,6 +1,5 @@
 internal import CSemQueue
 internal import Glibc
-internal import Synchronization
 
 /// Ends a thread's blocking call at a set time, or at once when another thread rings.
 ///
@@ -18,7 +17,7 @@ package final class Alarm: Sendable {
         var nudged = false
     }
 
-    private let state = Mutex(State())
+    private let state = Guarded(State())
     private static let again: Int64 = 2_000_000
 
     /// One process-wide handler; see ``semq_alarm_install``.

@@ -106,12 +106,15 @@ struct Member {
                 if let pause = header.pause { return .refused(.paused(reason: pause.reason, by: pause.by)) }
                 return .refused(.held)
             }
-            while !own.tryLock(.write, LockSpace.placeAndMember(ticket)) { ticket = ticket.next }
             guard let line = book.freeWaiterLine(for: ticket) else { return .refused(.full) }
+            // The record before the lock: who is seen waiting is known.
+            repeat {
+                if own.isAlive(ticket) { ticket = ticket.next }
+                let record = WaiterRecord(queue: header.queue, ticket: ticket, since: .now(), party: party)
+                QueueFile.write(record.line, at: line, to: own)
+            } while !own.tryLock(.write, LockSpace.placeAndMember(ticket))
             header.lastTicket = ticket.number
             QueueFile.write(header, to: own)
-            let record = WaiterRecord(queue: header.queue, ticket: ticket, since: .now(), party: party)
-            QueueFile.write(record.line, at: line, to: own)
             return .waits(ticket, line: line)
         }
     }

@@ -16,6 +16,8 @@ public struct QueueStatus: Hashable, Sendable {
         public var ticket: Ticket
         public var since: Timestamp
         public var party: Party
+        /// Stopped (Ctrl-Z): stands aside and keeps its place.
+        public var isStopped: Bool
     }
 
     /// The path as it was asked for.
@@ -63,30 +65,46 @@ extension QueueStatus {
         concurrency = header?.concurrency ?? 1
         isRecovered = header?.origin == .recovered
         paused = header?.pause.map { Pause(by: $0.by, since: $0.since, reason: $0.reason) }
-        holders = description.heldSlots().map { slot in
-            let record = QueueFile.record(SlotRecord.self, at: QueueFile.slotLines.lowerBound + slot, from: description)
-            guard let holder = record?.holder else { return Holder(slot: slot) }
-            return Holder(
-                slot: slot, ticket: holder.ticket, token: holder.token, since: holder.since, party: holder.party)
+        holders = description.heldSlots().map { Self.holder(of: $0, description) }
+        waiting = withWaiting ? Self.waiting(description) : []
+        // Who holds by now waited when it was looked for, or the other way round.
+        waiting.removeAll { waiter in holders.contains { $0.ticket == waiter.ticket } }
+    }
+
+    private static func holder(of slot: Int, _ description: Description) -> Holder {
+        let line = QueueFile.slotLines.lowerBound + slot
+        // The lock comes a moment before the record.
+        for attempt in 0..<5 {
+            if let holder = QueueFile.record(SlotRecord.self, at: line, from: description)?.holder {
+                return Holder(
+                    slot: slot, ticket: holder.ticket, token: holder.token, since: holder.since, party: holder.party)
+            }
+            if attempt < 4 { usleep(500) }
         }
-        let tickets = withWaiting ? description.waiting() : []
-        guard !tickets.isEmpty else {
-            waiting = []
-            return
-        }
+        return Holder(
+            slot: slot, ticket: Ticket(priority: 0, number: 0), token: 0, since: Timestamp(0), party: .unknown)
+    }
+
+    private static func waiting(_ description: Description) -> [Waiter] {
+        let tickets = description.waiting()
         let records = QueueFile.records(WaiterRecord.self, in: QueueFile.waiterLines, from: description)
-        let byTicket = Dictionary(records.map { ($0.record.ticket, $0.record) }, uniquingKeysWith: { first, _ in first })
-        waiting = tickets.map { ticket in
-            byTicket[ticket].map { Waiter(ticket: ticket, since: $0.since, party: $0.party) }
-                ?? Waiter(ticket: ticket, since: Timestamp(0), party: .unknown)
+            .map(\.record)
+        let known = Dictionary(records.map { ($0.ticket, $0) }, uniquingKeysWith: { first, _ in first })
+        let active = tickets.map { ticket in
+            known[ticket].map { Waiter($0, isStopped: false) }
+                ?? Waiter(ticket: ticket, since: Timestamp(0), party: .unknown, isStopped: false)
         }
+        // Alive and not in line: it gave way until it goes on.
+        let inLine = Set(tickets)
+        let aside = records.filter { !inLine.contains($0.ticket) && description.isAlive($0.ticket) }
+            .map { Waiter($0, isStopped: true) }
+        return (active + aside).sorted { $0.ticket < $1.ticket }
     }
 }
 
-extension QueueStatus.Holder {
-    /// A holder whose record can't be read.
-    init(slot: Int) {
-        self.init(slot: slot, ticket: Ticket(priority: 0, number: 0), token: 0, since: Timestamp(0), party: .unknown)
+extension QueueStatus.Waiter {
+    fileprivate init(_ record: WaiterRecord, isStopped: Bool) {
+        self.init(ticket: record.ticket, since: record.since, party: record.party, isStopped: isStopped)
     }
 }
 

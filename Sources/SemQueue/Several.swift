@@ -1,5 +1,3 @@
-internal import Synchronization
-
 /// Several semaphores at once: all of them, or the first to be had.
 package enum Several {
     /// One semaphore.
@@ -71,7 +69,7 @@ package enum Several {
     private static func first(
         _ paths: [String], _ request: Request, _ alarm: Alarm, _ observer: any WaitObserver
     ) throws -> SeveralOutcome {
-        let ends = Ends()
+        let ends = Guarded<[End]>([])
         let alarms = paths.map { _ in Alarm() }
         var threads: [BlockingThread] = []
         defer { for thread in threads { thread.join() } }
@@ -80,7 +78,7 @@ package enum Several {
                 threads.append(
                     try BlockingThread.start {
                         let result = Result { try Member.acquire(path, request, alarm: own, observer: Unobserved()) }
-                        ends.all.withLock { $0.append(End(path: path, result: result)) }
+                        ends.withLock { $0.append(End(path: path, result: result)) }
                         alarm.nudge()
                     })
             } catch {
@@ -88,7 +86,7 @@ package enum Several {
                 throw error
             }
         }
-        func finished() -> [End] { ends.all.withLock { $0 } }
+        func finished() -> [End] { ends.withLock { $0 } }
         while !alarm.isRung, finished().count < paths.count, !finished().contains(where: \.isGrant) {
             observer.blocks(true)
             alarm.sleep(observer.lookWithoutPlace() ?? .seconds(3600))
@@ -119,10 +117,6 @@ package enum Several {
         var isGrant: Bool {
             if case .success(.granted) = result { true } else { false }
         }
-    }
-
-    private final class Ends: Sendable {
-        let all = Mutex<[End]>([])
     }
 
     private struct Queue {

@@ -40,8 +40,8 @@ enum Help {
         holds, and holds until standard input closes or a signal comes. SEMAPHORE is a file,
         made if it is missing.
 
-          -n, --nonblock                don't wait: exit 75 if it is not free
-          -w, --wait SECONDS            wait no longer than this (decimals allowed): exit 75
+          -n, --nonblock, --nb          don't wait: exit 75 if it is not free
+          -w, --wait, --timeout SECONDS wait no longer than this (decimals allowed): exit 75
           -E, --conflict-exit-code N    exit N instead of 75
           -c, --command STRING          run STRING with $SHELL -c
           -m, --description TEXT        shown to those who wait (default: the command)
@@ -71,11 +71,12 @@ enum Help {
         """
 
     static let set = """
-        Usage: semq set SEMAPHORE [--concurrency N] [--pause REASON | --resume]
+        Usage: semq set SEMAPHORE [--concurrency N] [--pause REASON | --resume] [--any-filesystem]
 
               --concurrency N    so many may hold at a time; from now on for all
               --pause REASON     grant nobody; those who hold go on
               --resume           grant again
+              --any-filesystem   use a file system that is not known to keep locks
         """
 
     static let release = """

@@ -77,7 +77,7 @@ extension QueueStatus {
                                 + [("slot", .integer(Int64($0.slot))), ("token", .integer($0.token))])
                     })
             ),
-            ("waiting", .array(waiting.map { .object(member($0.ticket, $0.since, $0.party)) })),
+            ("waiting", .array(waiting.map { .object(member($0.ticket, $0.since, $0.party) + [("stopped", .bool($0.isStopped))]) })),
         ])
     }
 }

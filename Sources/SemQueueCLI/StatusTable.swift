@@ -28,7 +28,7 @@ struct StatusTable {
         }
         let rows =
             status.holders.map { row("slot \($0.slot)", $0.ticket, $0.party, $0.since) }
-            + status.waiting.enumerated().map { row("\($0 + 1).", $1.ticket, $1.party, $1.since) }
+            + status.waiting.enumerated().map { row($1.isStopped ? "stopped" : "\($0 + 1).", $1.ticket, $1.party, $1.since) }
         guard !rows.isEmpty else { return lines.joined(separator: "\n") + "\n" }
         let all = [["", "TICKET", "WHO", "PID", "SINCE", "FOR", "WHAT"]] + rows
         let widths = all[0].indices.map { column in all.map { $0[column].count }.max()! }

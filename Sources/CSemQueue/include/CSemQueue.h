@@ -98,8 +98,8 @@ int semq_signal_descriptor(const int *signals, int count);
 void semq_waiting_begin(void);
 void semq_waiting_end(void);
 
-/// The place in the queue: `length` bytes of `fd` at `start`, which are unlocked before this process
-/// stops, so that a stopped waiter is in nobody's way.
+/// The place in the queue: `length` bytes of `fd` at `start`, which are given up (locked for reading)
+/// before this process stops, so that a stopped waiter is in nobody's way.
 void semq_waiting_place(int fd, int64_t start, int64_t length);
 
 /// The text to write before dying or stopping, or null. Must outlive the wait.
