@@ -1,0 +1,214 @@
+"""Judges what the workers logged, knowing nothing of semq: no I/O, no clock.
+
+A section's interval is one in which its worker was *certainly* inside. It begins with the worker's own
+stamp. It ends with the worker's stamp, or, where the worker was killed, with the moment just before the
+signal was sent to a process that was alive then. So two intervals that overlap are an overlap, never
+an error of measurement; what is not seen is the microseconds that a kill takes to be felt, and there
+the witness stands: a lock of the worker's own that the kernel drops before the semaphore's.
+"""
+
+import heapq
+from bisect import bisect_right
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Section:
+    job: int
+    slot: int
+    ticket: int
+    token: int
+    pid: int
+    parent: int
+    entry: int  # ns
+    value: int  # read from the slot's counter
+    clash: bool
+    end: int = None  # ns
+    wrote: bool = None  # None: it was killed, and may have written or not
+    ended_by: str = "nothing"  # exit, kill
+
+    def __str__(self):
+        wrote = {True: f"wrote {self.value + 1}", False: "wrote nothing", None: "killed"}[self.wrote]
+        end = f"{self.end / 1e9:.6f}" if self.end else "?"
+        return (
+            f"slot {self.slot} [{self.entry / 1e9:.6f} … {end}] job {self.job} pid {self.pid} ticket {self.ticket} "
+            f"token {self.token}: read {self.value}, {wrote}{', saw another inside' if self.clash else ''}"
+        )
+
+
+@dataclass
+class Evidence:
+    """What the driver knows."""
+
+    kills: dict = field(default_factory=dict)  # pid of a worker: the moment before its SIGKILL, ns
+    spawned: dict = field(default_factory=dict)  # job: ns
+    priority: dict = field(default_factory=dict)  # job: its priority, where it isn't 0
+    stopped: dict = field(default_factory=dict)  # job: [(from, to)] while its semq stood still
+    # The largest concurrency that may be in force, from a moment on: [(ns, limit)].
+    limits: list = field(default_factory=list)
+    disturbed: list = field(default_factory=list)  # [(from, to)]: no grant can be expected there
+    # CLOCK_REALTIME − CLOCK_MONOTONIC, the least and the most seen: a token is the wall clock in µs.
+    clock: tuple = (0, 0)
+
+
+@dataclass
+class Findings:
+    grants: int = 0
+    overlaps: list = field(default_factory=list)  # texts
+    lost: list = field(default_factory=list)
+    tokens: list = field(default_factory=list)
+    vanished: list = field(default_factory=list)
+    inversions: int = 0
+    passed: int = 0  # inversions that a stopped waiter explains
+    unexplained: list = field(default_factory=list)
+    recovery: tuple = (0, "")  # ns, what it was
+    recoveries: int = 0
+    silence: tuple = (0, 0)  # longest time without a grant, and when: ns
+    completed: int = 0
+    unknown: int = 0
+
+
+def read_log(lines):
+    """Sections by job, from the log's lines. Lines of no kind are returned too."""
+    sections, odd = {}, []
+    for line in lines:
+        words = line.split()
+        if len(words) == 10 and words[0] == "E":
+            job, slot, ticket, token, pid, parent, entry, value, clash = map(int, words[1:])
+            sections[job] = Section(job, slot, ticket, token, pid, parent, entry, value, bool(clash))
+        elif len(words) == 4 and words[0] == "X" and int(words[1]) in sections:
+            section = sections[int(words[1])]
+            section.end, section.wrote, section.ended_by = int(words[2]), words[3] == "1", "exit"
+        else:
+            odd.append(line)
+    return sections, odd
+
+
+def judge(sections, evidence, final):
+    """`final`: the counters at the end, by slot."""
+    found = Findings(grants=len(sections))
+    order = sorted(sections.values(), key=lambda section: section.entry)
+    for section in order:
+        _close(section, evidence, found)
+    slots = {}
+    for section in order:
+        slots.setdefault(section.slot, []).append(section)
+    for slot, those in slots.items():
+        _exclusion(those, found)
+        _updates(those, final[slot], found)
+        _tokens(those, found)
+    _concurrency(order, evidence, found)
+    _inversions(order, evidence, found)
+    _recovery(order, slots, evidence, found)
+    return found
+
+
+def _close(section, evidence, found):
+    if section.end is None:
+        killed = evidence.kills.get(section.pid)
+        section.end = max(section.entry, killed or 0)
+        section.ended_by = "kill" if killed else "nothing"
+        if not killed:
+            found.vanished.append(f"entered and was never seen to leave or be killed: {section}")
+    found.completed += section.wrote is True
+    found.unknown += section.wrote is None
+
+
+def _exclusion(those, found):
+    """One slot: never two inside, by the clock and by the witness."""
+    last = None
+    for section in those:
+        if last and section.entry < last.end:
+            found.overlaps.append(f"two in one slot for {(min(section.end, last.end) - section.entry) / 1e6:.3f} ms:"
+                                  f"\n      {last}\n      {section}")
+        elif section.clash:
+            found.overlaps.append(f"another was still alive in the slot:\n      {last}\n      {section}")
+        if last is None or section.end > last.end:
+            last = section
+
+
+def _updates(those, final, found):
+    """One slot's counter, step by step: each reads what the one before has left."""
+    possible = {0}
+    last = None
+    for section in those:
+        if section.value not in possible:
+            found.lost.append(f"read {section.value} where {_one_of(possible)} was left:\n      {last}\n      {section}")
+        possible = {section.value + section.wrote} if section.wrote is not None else {section.value, section.value + 1}
+        last = section
+    if final not in possible:
+        found.lost.append(f"at the end the counter is {final} where {_one_of(possible)} was left:\n      {last}")
+
+
+def _one_of(values):
+    return " or ".join(map(str, sorted(values)))
+
+
+def _tokens(those, found):
+    for before, after in zip(those, those[1:]):
+        if after.token <= before.token:
+            found.tokens.append(f"the later grant has no greater token:\n      {before}\n      {after}")
+
+
+def _concurrency(order, evidence, found):
+    """Never more inside than allowed when the last of them was granted."""
+    moments = [moment for moment, _ in evidence.limits]
+
+    def limit(start, end):
+        first = max(0, bisect_right(moments, start) - 1)
+        return max(limit for _, limit in evidence.limits[first : max(first + 1, bisect_right(moments, end))])
+
+    inside = []  # (end, number)
+    sections = {}
+    for number, section in enumerate(order):
+        while inside and inside[0][0] <= section.entry:
+            del sections[heapq.heappop(inside)[1]]
+        heapq.heappush(inside, (section.end, number))
+        sections[number] = section
+        if len(sections) == 1:
+            continue
+        # All of them held when the last was granted, which its token tells, at most the wall clock's drift off.
+        token = max(each.token for each in sections.values()) * 1000
+        earliest, latest = token - evidence.clock[1] - 1_000_000, token - evidence.clock[0] + 1_000_000
+        allowed = limit(min(earliest, section.entry), min(latest, section.entry))
+        if len(sections) > allowed:
+            text = "".join(f"\n      {each}" for each in sections.values())
+            found.overlaps.append(f"{len(sections)} inside where {allowed} may be:{text}")
+
+
+def _inversions(order, evidence, found):
+    """A grant after that of a later ticket, of a job that was there then."""
+    highest = {}
+    for section in sorted(order, key=lambda section: section.token):
+        priority = evidence.priority.get(section.job, 0)
+        ahead = highest.get(priority)
+        if ahead is None or section.ticket > ahead.ticket:
+            highest[priority] = section
+            continue
+        if evidence.spawned[section.job] > ahead.entry:
+            continue  # it came later: numbers were drawn anew after the header was lost
+        found.inversions += 1
+        stops = evidence.stopped.get(section.job, ())
+        if any(start <= ahead.entry for start, _ in stops):
+            found.passed += 1
+        else:
+            found.unexplained.append(f"granted later though its ticket is earlier:\n      {ahead}\n      {section}")
+
+
+def _recovery(order, slots, evidence, found):
+    """From the kill of a worker inside to the next entry of its slot, where nothing else held it up."""
+    disturbed = sorted(evidence.disturbed)
+    for those in slots.values():
+        for section, after in zip(those, those[1:]):
+            if section.ended_by != "kill":
+                continue
+            if any(start <= after.entry and end >= section.end for start, end in disturbed):
+                continue
+            found.recoveries += 1
+            took = after.entry - section.end
+            if took > found.recovery[0]:
+                found.recovery = (took, f"from the kill of job {section.job} to job {after.job}, slot {section.slot}")
+    entries = sorted(section.entry for section in order)
+    for before, after in zip(entries, entries[1:]):
+        if after - before > found.silence[0]:
+            found.silence = (after - before, before)

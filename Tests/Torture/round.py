@@ -1,0 +1,385 @@
+"""One round on one queue: keeps jobs in flight, does what the plan says to them and to the file."""
+
+import heapq
+import itertools
+import json
+import os
+import signal
+import subprocess
+import time
+from collections import Counter, deque
+
+import damage
+import oracle
+import plan
+import processes
+
+SLOTS = 64
+
+
+class Round:
+    def __init__(self, folder, semq, worker, seed, concurrency, seconds, mark, locked=True):
+        self.folder, self.semq, self.worker = folder, semq, worker
+        self.seed, self.concurrency, self.seconds = seed, concurrency, seconds
+        self.locked = locked
+        self.environment = {**os.environ, processes.MARK: mark}
+        self.mark = mark
+        os.mkdir(folder)
+        self.log_path = os.path.join(folder, "log")
+        self.counters = os.path.join(folder, "counters")
+        for path, content in ((self.log_path, b""), (self.counters, bytes(SLOTS * 8))):
+            with open(path, "wb") as file:
+                file.write(content)
+        self.log = open(self.log_path, "rb", buffering=0)
+        self.rest = b""
+
+        self.jobs = {}  # job number: (Job, pid of its front)
+        self.fronts = {}  # pid: job number, while it runs
+        self.number = 0
+        self.entered = {}  # job number: words of its E line
+        self.left = set()
+        self.touched = set()  # jobs that something was done to
+        self.standing = set()  # pids that were stopped by the plan
+        self.seen_stopped = set()
+        self.exits = Counter()
+        self.odd_exits = []
+        self.done = Counter()  # faults by kind
+        self.swept = 0
+        self.problems = []  # texts: what went wrong beyond what the log tells
+
+        self.armed = deque()  # faults that wait for a victim
+        self.agenda = []  # (ns, number, action)
+        self.order = itertools.count()
+        self.evidence = oracle.Evidence()
+        self.admin = deque()  # changes to make, one after the other
+        self.changing = None  # (pid, change, since)
+        self.limit = concurrency
+        self.ending = False
+
+    # Running
+
+    def run(self):
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
+        self._note_clock()
+        if self.locked:
+            subprocess.run(self.semq.set("--concurrency", str(self.concurrency)), check=True, stderr=subprocess.DEVNULL)
+        self.evidence.limits.append((0, self.concurrency))
+        self.start = time.monotonic_ns()
+        faults = plan.draw_faults(self.seed, self.concurrency, self.seconds) if self.locked else []
+        for fault in faults:
+            self._at(self.start + int(fault.at * 1e9), lambda fault=fault: self._do(fault))
+        self._at(self.start, self._sweep)
+        end = self.start + int(self.seconds * 1e9)
+        while time.monotonic_ns() < end:
+            self._step()
+            for _ in range(min(6, plan.FLIGHT - len(self.fronts))):
+                self._spawn()
+        self._drain()
+        self._note_clock()
+        return self._judge()
+
+    def _step(self):
+        now = time.monotonic_ns()
+        wait = 0.02 if not self.armed else 0.002
+        if self.agenda:
+            wait = min(wait, max(0, (self.agenda[0][0] - now) / 1e9))
+        signal.sigtimedwait({signal.SIGCHLD}, wait)
+        self._reap()
+        self._read_log()
+        while self.agenda and self.agenda[0][0] <= time.monotonic_ns():
+            heapq.heappop(self.agenda)[2]()
+        self._administer()
+
+    def _at(self, moment, action):
+        heapq.heappush(self.agenda, (moment, next(self.order), action))
+
+    def _after(self, seconds, action):
+        self._at(time.monotonic_ns() + int(seconds * 1e9), action)
+
+    def _note_clock(self):
+        now = time.time_ns() - time.monotonic_ns()
+        old = self.evidence.clock
+        self.evidence.clock = (min(old[0], now), max(old[1], now)) if old[0] else (now, now)
+
+    # Jobs
+
+    def _spawn(self):
+        job = plan.draw_job(self.seed, self.concurrency, self.number)
+        self.number += 1
+        for kind in job.kinds():
+            self.done[kind] += 1
+        if job.priority:
+            self.evidence.priority[job.number] = job.priority
+        command = [self.worker, self.folder, str(job.number), str(job.section), str(job.daemon)]
+        environment = self.environment
+        if not self.locked:
+            environment = {**environment, "SEMQ_SLOT": "0", "SEMQ_TICKET": str(job.number), "SEMQ_TOKEN": str(job.number)}
+        self.evidence.spawned[job.number] = time.monotonic_ns()
+        pid = self._start(self.semq.acquire(job.options, command), environment)
+        self.jobs[job.number] = (job, pid)
+        self.fronts[pid] = job.number
+
+    def _start(self, words, environment=None):
+        messages = os.path.join(self.folder, "messages")
+        write = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+        return os.posix_spawn(
+            words[0], words, environment or self.environment, setpgroup=0, setsigmask=(), setsigdef=(signal.SIGPIPE,),
+            file_actions=(
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_OPEN, 1, messages, write, 0o600),
+                (os.POSIX_SPAWN_OPEN, 2, messages, write, 0o600),
+            ))
+
+    def _reap(self):
+        for pid, status in processes.reap():
+            if self.changing and pid == self.changing[0]:
+                self._changed(status)
+            number = self.fronts.pop(pid, None)
+            if number is None:
+                continue
+            code = os.waitstatus_to_exitcode(status)
+            self.exits[code] += 1
+            options = self.jobs[number][0].options
+            expected = {0, 75} if "-w" in options or "-n" in options else {0}
+            if number not in self.touched and code not in expected and self.locked:
+                self.odd_exits.append(f"job {number} ended with {code}: {' '.join(options)}")
+
+    def _read_log(self):
+        chunk = self.log.read(1 << 20)
+        if not chunk:
+            return
+        lines = (self.rest + chunk).split(b"\n")
+        self.rest = lines.pop()
+        for line in lines:
+            words = line.split()
+            if words[0] == b"X":
+                self.left.add(int(words[1]))
+                continue
+            number = int(words[1])
+            self.entered[number] = words
+            job = self.jobs[number][0]
+            if self.armed and job.victim:
+                fault = self.armed.popleft()
+                self._at(int(words[7]) + int(fault.draw["instant"] * job.section * 1000),
+                         lambda fault=fault, number=number: self._hit_holder(fault, number))
+
+    # Faults
+
+    def _do(self, fault):
+        if fault.kind in plan.SIGNALLED:
+            if fault.kind.endswith("semq waiting"):
+                self._hit_waiter(fault)
+            elif fault.draw["early"] < 0.3 and fault.kind.endswith(("guardian", "command")) and " and " not in fault.kind:
+                self._hit_prepared(fault)
+            else:
+                self.armed.append(fault)
+        elif fault.kind in plan.DAMAGED:
+            self._damage(fault)
+        elif fault.kind == "paused":
+            self.admin.append(("--pause", "torture"))
+            self._after(fault.draw["seconds"], lambda: self.admin.append(("--resume",)))
+            self.done[fault.kind] += 1
+        else:
+            self.admin.append(("--concurrency", str(fault.draw["to"])))
+            self._after(fault.draw["seconds"], self._set_base)
+            self.done[fault.kind] += 1
+
+    def _set_base(self):
+        self.admin.append(("--concurrency", str(self.concurrency)))
+
+    def _waiting(self):
+        return [number for number in self.fronts.values() if number not in self.entered and number not in self.touched]
+
+    def _hit_waiter(self, fault):
+        waiting = self._waiting()
+        if not waiting:
+            self._after(0.005, lambda: self._hit_waiter(fault))
+            return
+        number = waiting[int(fault.draw["waiter"] * len(waiting))]
+        if not self._signal(fault, number, self.jobs[number][1]):
+            self._after(0.001, lambda: self._hit_waiter(fault))
+
+    def _hit_prepared(self, fault):
+        """Guardian or command-to-be of whoever is next, forked and not started."""
+        wanted = fault.kind.split()[-1]
+        for number in self._waiting()[:3]:
+            guardians = [pid for pid, name in processes.children(self.jobs[number][1]) if name == "semq-guardian"]
+            targets = guardians if wanted == "guardian" else [pid for each in guardians for pid, _ in processes.children(each)]
+            if targets and self._signal(fault, number, targets[0]):
+                return
+        self.armed.append(fault)
+
+    def _hit_holder(self, fault, number):
+        words = self.entered[number]
+        front, worker, parent = self.jobs[number][1], int(words[5]), int(words[6])
+        if fault.kind in ("SIGKILL semq and guardian", "SIGKILL whole tree"):
+            victims = [(front, None), (parent, "semq-guardian")]
+            if fault.kind.endswith("tree"):
+                victims.append((worker, "worker"))
+            for index, turn in enumerate(sorted(range(len(victims)), key=lambda i: (fault.draw["order"] * 997 * (i + 1)) % 1)):
+                pid, name = victims[turn]
+                if index and fault.draw["gap"]:
+                    time.sleep(fault.draw["gap"])
+                moment = processes.send(pid, signal.SIGKILL, name)
+                if moment is None:
+                    # Its command has ended meanwhile.
+                    self.touched.add(number)
+                    self.armed.append(fault)
+                    return
+                if pid == worker:
+                    self.evidence.kills.setdefault(pid, moment)
+            self.touched.add(number)
+            self.done[fault.kind] += 1
+            return
+        target = {"holding": (front, None), "guardian": (parent, "semq-guardian"), "command": (worker, "worker")}
+        if not self._signal(fault, number, *target[fault.kind.split()[-1]]):
+            self.armed.append(fault)
+
+    def _signal(self, fault, number, pid, name=None):
+        kind = getattr(signal, fault.kind.split()[0])
+        if pid in self.standing:
+            return False
+        moment = processes.send(pid, kind, name)
+        if moment is None:
+            return False
+        self.touched.add(number)
+        self.done[fault.kind] += 1
+        if kind == signal.SIGKILL:
+            self.evidence.kills.setdefault(pid, moment)
+        if kind == signal.SIGSTOP:
+            self.standing.add(pid)
+            self._after(fault.draw["seconds"], lambda: self._go_on(number, pid, moment))
+            self.evidence.stopped.setdefault(number, []).append((moment, None))
+        return True
+
+    def _go_on(self, number, pid, since):
+        self.standing.discard(pid)
+        processes.send(pid, signal.SIGCONT)
+        self.evidence.disturbed.append((since, time.monotonic_ns()))
+
+    def _sweep(self):
+        """Whatever stands still for half a second though the plan does not want it to, goes on."""
+        stopped = set()
+        for pid in self.fronts:
+            about = processes.stat(pid)
+            if about and about[0] == "T" and pid not in self.standing:
+                stopped.add(pid)
+        for pid in stopped & self.seen_stopped:
+            processes.send(pid, signal.SIGCONT)
+            self.swept += 1
+        self.seen_stopped = stopped
+        if not self.ending:
+            self._after(0.5, self._sweep)
+
+    def _damage(self, fault):
+        moment = time.monotonic_ns()
+        header = damage.damage(self.semq.queue, fault.kind.removeprefix("file "), fault.draw["bytes"])
+        self.done[fault.kind] += 1
+        if header:
+            self._after(fault.draw["mend"], self._set_base)
+            self._after(fault.draw["mend"] + 0.05, lambda: self.evidence.disturbed.append((moment, time.monotonic_ns())))
+
+    # Changes of the queue, one at a time: the oracle must know what is allowed when
+
+    def _administer(self):
+        if self.changing or not self.admin:
+            return
+        change = self.admin.popleft()
+        moment = time.monotonic_ns()
+        if change[0] == "--concurrency":
+            self.limit = max(self.limit, int(change[1]))
+            self.evidence.limits.append((moment, self.limit))
+        self.changing = (self._start(self.semq.set(*change)), change, moment)
+
+    def _changed(self, status):
+        _, change, since = self.changing
+        self.changing = None
+        moment = time.monotonic_ns()
+        code = os.waitstatus_to_exitcode(status)
+        self.exits[f"set: {code}"] += code != 0
+        if change[0] == "--concurrency" and code == 0:
+            self.limit = int(change[1])
+            self.evidence.limits.append((moment, self.limit))
+        if change[0] == "--pause":
+            self.paused = since
+        if change[0] == "--resume":
+            since = self.paused
+        self.evidence.disturbed.append((since, moment))
+        if code != 0 and change[0] in ("--resume", "--concurrency"):
+            self.admin.append(change)
+
+    # The end
+
+    def _drain(self):
+        """Everybody goes on and nobody comes: the queue must run empty."""
+        self.ending = True
+        self.armed.clear()
+        self.agenda = []
+        for pid in list(self.standing):
+            processes.send(pid, signal.SIGCONT)
+        self.standing.clear()
+        if self.locked:
+            self.admin.append(("--resume",))
+            self._set_base()
+        end = time.monotonic() + 30
+        next_look = time.monotonic() + 0.5
+        while self._working() and time.monotonic() < end:
+            for _ in range(20):
+                self._step()
+                if not self.fronts:
+                    break
+            if time.monotonic() >= next_look:
+                next_look = time.monotonic() + 0.5
+                self._sweep()
+        stuck = self._working()
+        if stuck:
+            about = "".join(f"\n      {processes.describe(pid)}" for pid in stuck)
+            locks = "".join(f"\n      {line}" for line in processes.locks(self.semq.queue)) if self.locked else ""
+            self.problems.append(f"the queue does not run empty: {len(stuck)} are left after 30 s:{about}{locks}")
+            processes.end_all(self.mark)
+        self._reap()
+        self._read_log()
+
+    def _working(self):
+        found = [pid for pid, _, name in processes.marked(self.mark) if name != "torture-daemon"]
+        return found or ([self.changing[0]] if self.changing else [])
+
+    def leaked(self):
+        """When all is dead, all slots can be had at once, one more can't, and no lock is left."""
+        found = []
+        listed = processes.locks(self.semq.queue)
+        if listed:
+            found.append("locks are left when all have ended:" + "".join(f"\n      {line}" for line in listed))
+        state = subprocess.run(self.semq.status(), capture_output=True, text=True)
+        try:
+            state = json.loads(state.stdout)
+            state = state[0] if isinstance(state, list) else state
+            if state["holders"] or state["waiting"] or state["concurrency"] != self.concurrency or state["paused"]:
+                found.append(f"status is not that of an empty queue: {state}")
+        except ValueError:
+            found.append(f"status can't be read: {state.stdout}{state.stderr}")
+        hold = self.semq.acquire(("-n", "-q"), ("sh", "-c", "echo $SEMQ_SLOT; read end"))
+        holders = [
+            subprocess.Popen(hold, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=self.environment)
+            for _ in range(self.concurrency)
+        ]
+        slots = sorted(holder.stdout.readline().strip() for holder in holders)
+        if slots != [str(slot) for slot in range(self.concurrency)]:
+            found.append(f"of {self.concurrency} slots these could be had at once: {slots}")
+        more = subprocess.run(self.semq.acquire(("-n", "-q"), ("true",)), env=self.environment)
+        if more.returncode != 75:
+            found.append(f"one more than {self.concurrency} ended with {more.returncode}, not 75")
+        for holder in holders:
+            holder.communicate("\n")
+        return found
+
+    def _judge(self):
+        with open(self.log_path, "rb") as file:
+            sections, odd = oracle.read_log(file.read().decode().splitlines())
+        self.problems += [f"a line of the log makes no sense: {line}" for line in odd]
+        with open(self.counters, "rb") as file:
+            content = file.read()
+        final = [int.from_bytes(content[i : i + 8], "little") for i in range(0, len(content), 8)]
+        self.leaks = self.leaked() if self.locked else []
+        self.findings = oracle.judge(sections, self.evidence, final)
+        return self
