@@ -39,11 +39,14 @@ need() {
     done
     [ ${#missing[@]} -gt 0 ] || return 0
     printf '%s: installs %s\n' "${0##*/}" "${missing[*]}" >&2
+    local said
     if [ -z "${PACKAGE_LISTS_ARE_NEW-}" ]; then
-        as_root apt-get update -q >&2
+        said=$(as_root apt-get update -q 2>&1) || fail "apt-get update failed: $said"
         export PACKAGE_LISTS_ARE_NEW=1
     fi
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}" >&2
+    said=$(as_root env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -q -y --no-install-recommends "${missing[@]}" 2>&1) ||
+        fail "can't install ${missing[*]}: $said"
 }
 
 # need_listed FILE: the same for a list, one package a line with a comment behind #.
