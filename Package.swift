@@ -15,12 +15,14 @@ let package = Package(
         .testTarget(name: "SemQueueTests", dependencies: ["CSemQueue", "SemQueue"]),
         .target(name: "SemQueueTestSupport", path: "Tests/Support"),
         .testTarget(name: "SemQueueCLITests", dependencies: ["SemQueueCLI", "SemQueueTestSupport"]),
-        .testTarget(name: "SemQueueFaultTests", dependencies: ["SemQueue", "SemQueueTestSupport"]),
+        .executableTarget(name: "SemQueueInjector", path: "Tests/Injector"),
+        .testTarget(
+            name: "SemQueueFaultTests", dependencies: ["SemQueue", "SemQueueInjector", "SemQueueTestSupport"]),
     ],
     swiftLanguageModes: [.v6]
 )
 
-for target in package.targets where target.name != "CSemQueue" {
+for target in package.targets where !["CSemQueue", "SemQueueInjector"].contains(target.name) {
     target.swiftSettings = [
         .enableUpcomingFeature("ExistentialAny"),
         .enableUpcomingFeature("InternalImportsByDefault"),

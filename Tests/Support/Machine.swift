@@ -1,0 +1,74 @@
+import Foundation
+package import Glibc
+import Testing
+
+/// What a test needs of the machine it runs on.
+package enum Machine {
+    package enum Need {
+        /// To mount, to change to another user, to make namespaces.
+        case root
+        /// A program in PATH, and the Debian package that has it.
+        case program(String, package: String)
+    }
+
+    /// Whether all is there. What is missing is printed, and in CI (`CI=true`) it is a failure: no test
+    /// is skipped unseen.
+    package static func has(_ needs: Need...) -> Bool {
+        let missing = needs.compactMap(lack)
+        guard let first = missing.first else { return true }
+        let test = Test.current.map { "\($0.name): " } ?? ""
+        if ProcessInfo.processInfo.environment["CI"] == "true" {
+            Issue.record("\(test)not tested, because \(first)")
+        } else {
+            print("\(test)not tested, because \(first)")
+        }
+        return false
+    }
+
+    private static func lack(_ need: Need) -> String? {
+        switch need {
+        case .root: return geteuid() == 0 ? nil : "this is not root"
+        case .program(let name, let package):
+            let path = ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin"
+            let found = (path + ":/usr/sbin:/sbin").split(separator: ":").contains {
+                access("\($0)/\(name)", X_OK) == 0
+            }
+            return found ? nil : "there is no \(name) (Debian package \(package))"
+        }
+    }
+
+    /// What /proc says a process is doing: "R", "S", "T" …; nil if it is gone.
+    package static func state(of pid: pid_t) -> Character? {
+        guard let stat = try? String(contentsOfFile: "/proc/\(pid)/stat", encoding: .utf8),
+            let name = stat.lastIndex(of: ")")
+        else { return nil }
+        return stat[name...].dropFirst(2).first
+    }
+
+    /// A program that was built beside the tests.
+    package static func built(_ name: String) throws -> String {
+        let own = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
+        for folder in [own, CommandLine.arguments[0]] + CommandLine.arguments.filter({ $0.hasSuffix(".xctest") }) {
+            let path = URL(fileURLWithPath: folder).deletingLastPathComponent().appendingPathComponent(name).path
+            if access(path, X_OK) == 0 { return path }
+        }
+        throw POSIXError(.ENOENT)
+    }
+}
+
+/// A file system mounted in a sandbox, unmounted with the last reference.
+package final class Mounted {
+    package let sandbox: Sandbox
+    /// Where it is mounted, from the sandbox's folder.
+    package let name: String
+
+    /// - Parameter command: mounts it at `$1`, run by the shell in the sandbox's folder.
+    package init(_ sandbox: Sandbox, _ name: String = "mounted", _ command: String) throws {
+        (self.sandbox, self.name) = (sandbox, name)
+        mkdir(sandbox.path(name), 0o755)
+        let result = try sandbox.start(["/bin/sh", "-c", command, "mount", sandbox.path(name)]).wait()
+        try #require(result.status == .exited(0), "\(result.err)")
+    }
+
+    deinit { _ = try? sandbox.shell("umount -l \(name)") }
+}
