@@ -14,6 +14,7 @@ struct Supervisor {
 
     private var state = GuardState()
     private var commandHasEnded = false
+    private var commandIsStopped = false
 
     init(
         page: SharedPage, permits: Permits, stateChanged: @escaping (Int32?) -> Void,
@@ -62,9 +63,15 @@ struct Supervisor {
         while semq_peek_child(&pid, &kind, &number, &childless) {
             if pid == page.commandPid {
                 switch kind {
-                case SEMQ_STOPPED: stateChanged(number)
-                case SEMQ_CONTINUED: stateChanged(nil)
+                case SEMQ_STOPPED:
+                    commandIsStopped = true
+                    stateChanged(number)
+                case SEMQ_CONTINUED:
+                    commandIsStopped = false
+                    stateChanged(nil)
                 default:
+                    // Of a child that goes on and ends at once, waitid(2) tells the end only.
+                    if commandIsStopped { stateChanged(nil) }
                     commandHasEnded = true
                     if page.outcome == .none { page.outcome = kind == SEMQ_EXITED ? .exited(number) : .signaled(number) }
                 }
