@@ -76,7 +76,6 @@ void semq_waiting_end(void) {
     handle(SIGTSTP, SIG_DFL);
     waiting.tidy = NULL;
     waiting.fd = -1;
-    semq_waiting_allow_stop(true);
 }
 
 void semq_waiting_tidy(const char *tidy) { waiting.tidy = tidy; }

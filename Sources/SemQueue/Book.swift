@@ -25,14 +25,16 @@ struct Book {
     }
 
     /// Under the mutex: the header, made for a new queue and recovered for a damaged one.
-    /// - Parameter concurrency: what a new queue is made with; nil is 1.
+    /// - Parameters:
+    ///   - concurrency: what a new queue is made with; nil is 1.
+    ///   - isMember: the asker waits in this queue already, with locks that it doesn't see itself.
     /// - Throws: ``SemaphoreError`` where the file is somebody else's, or can't be made.
-    func header(concurrency: Int?) throws(SemaphoreError) -> Found {
+    func header(concurrency: Int?, isMember: Bool = false) throws(SemaphoreError) -> Found {
         if let header = QueueFile.header(from: description) { return .sound(header) }
         var info = stat()
         guard fstat(description.descriptor, &info) == 0 else { throw .system(.io, "can't look at", file.path) }
         let waiting = description.waiting()
-        let isUsed = !waiting.isEmpty || !description.heldSlots().isEmpty
+        let isUsed = isMember || !waiting.isEmpty || !description.heldSlots().isEmpty
         if info.st_size == 0, !isUsed { return .made(try make(concurrency: concurrency ?? 1)) }
         let slots = QueueFile.records(SlotRecord.self, in: QueueFile.slotLines, from: description).map(\.record)
         let waiters = QueueFile.records(WaiterRecord.self, in: QueueFile.waiterLines, from: description).map(\.record)

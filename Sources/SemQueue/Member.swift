@@ -122,8 +122,8 @@ struct Member {
     private var book: Book { Book(file: file, description: own, made: made) }
 
     /// The header, made or recovered where it must be. Under the mutex.
-    private func openBook() throws -> Header {
-        switch try book.header(concurrency: request.concurrency) {
+    private func openBook(isMember: Bool = false) throws -> Header {
+        switch try book.header(concurrency: request.concurrency, isMember: isMember) {
         case .sound(let header): return header
         case .made(let header):
             news.tell { [observer, path] in observer.made(path, concurrency: header.concurrency) }
@@ -222,7 +222,7 @@ struct Member {
             fallthrough
         case .next:
             return try locked {
-                var header = try openBook()
+                var header = try openBook(isMember: true)
                 let action = turn.look(sight(header, from: ticket), at: .monotonic())
                 guard case .claim(let slot) = action, !alarm.isRung, let grant = claim(slot, ticket, &header) else {
                     return .look(action)

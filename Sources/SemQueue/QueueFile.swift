@@ -144,8 +144,16 @@ struct QueueFile: Sendable {
     /// no grant and no release depends on what is written.
     @discardableResult
     static func write(_ bytes: [UInt8], at line: Int, to description: Description) -> Bool {
-        bytes.withUnsafeBytes {
-            pwrite(description.descriptor, $0.baseAddress, $0.count, off_t(line * Line.length)) == $0.count
+        bytes.withUnsafeBytes { bytes in
+            var rest = bytes[...]
+            while !rest.isEmpty {
+                let start = off_t(line * Line.length + rest.startIndex)
+                // Less than all is written where the disk has room for a part: the next call says why.
+                let count = pwrite(description.descriptor, UnsafeRawBufferPointer(rebasing: rest).baseAddress, rest.count, start)
+                guard count > 0 else { return false }
+                rest = rest.dropFirst(count)
+            }
+            return true
         }
     }
 

@@ -52,7 +52,7 @@ package protocol WaitObserver: AnyObject {
     /// - Returns: when to look again at the latest; nil leaves it to the queue.
     func look(_ place: Place) -> Duration?
     /// The same while waiting in several queues at once.
-    func lookWithoutPlace() -> Duration?
+    func look(_ paths: [String]) -> Duration?
     /// A wait in the kernel begins or ends.
     func blocks(_ begins: Bool)
     /// Whether the place was given up meanwhile (a stop from the terminal) and must be taken anew.
@@ -67,7 +67,7 @@ extension WaitObserver {
     package func joined(_ place: Place) {}
     package func isNext(_ place: Place) {}
     package func look(_ place: Place) -> Duration? { nil }
-    package func lookWithoutPlace() -> Duration? { nil }
+    package func look(_ paths: [String]) -> Duration? { nil }
     package func blocks(_ begins: Bool) {}
     package func lostPlace() -> Bool { false }
     package func stuck(_ path: String) {}

@@ -27,16 +27,16 @@ package enum Several {
                 if let deadline, request.limit != .zero {
                     request.limit = max(.nanoseconds(1), deadline - .monotonic())
                 }
-                let outcome = try Member.acquire(queue.path, request, alarm: alarm, observer: observer)
-                guard case .granted(let grant) = outcome else {
+                let watch = HeldObserver(observer, held: grants, alarm: alarm)
+                let outcome = try Member.acquire(queue.path, request, alarm: alarm, observer: watch)
+                if case .granted(let grant) = outcome { grants.append(grant) }
+                if let (lost, loss) = grants.loss() {
+                    giveBack()
+                    return .refused(loss.asOutcome, path: lost.path)
+                }
+                guard case .granted = outcome else {
                     giveBack()
                     return .refused(outcome, path: queue.path)
-                }
-                grants.append(grant)
-                for grant in grants {
-                    guard let loss = grant.loss() else { continue }
-                    giveBack()
-                    return .refused(loss.asOutcome, path: grant.path)
                 }
             }
         } catch {
@@ -89,7 +89,7 @@ package enum Several {
         func finished() -> [End] { ends.withLock { $0 } }
         while !alarm.isRung, finished().count < paths.count, !finished().contains(where: \.isGrant) {
             observer.blocks(true)
-            alarm.sleep(observer.lookWithoutPlace() ?? .seconds(3600))
+            alarm.sleep(observer.look(paths) ?? .seconds(3600))
             observer.blocks(false)
         }
         for alarm in alarms { alarm.ring() }
@@ -133,6 +133,44 @@ package enum Several {
             Queue(path: path, id: try Member.identify(path, request, alarm: alarm, observer: observer))
         }.filter { seen.insert($0.id).inserted }
     }
+}
+
+extension [Grant] {
+    /// The first that no longer stands, and why.
+    package func loss() -> (grant: Grant, loss: Grant.Loss)? {
+        for grant in self {
+            if let loss = grant.loss() { return (grant, loss) }
+        }
+        return nil
+    }
+}
+
+/// Looks after what is held already while the next one is waited for.
+private final class HeldObserver: WaitObserver {
+    private let next: any WaitObserver
+    private let held: [Grant]
+    private let alarm: Alarm
+
+    init(_ next: any WaitObserver, held: [Grant], alarm: Alarm) {
+        self.next = next
+        self.held = held
+        self.alarm = alarm
+    }
+
+    func look(_ place: Place) -> Duration? {
+        let limit = next.look(place)
+        guard !held.isEmpty else { return limit }
+        if held.loss() != nil { alarm.ring() }
+        return min(.seconds(1), limit ?? .seconds(1))
+    }
+
+    func made(_ path: String, concurrency: Int) { next.made(path, concurrency: concurrency) }
+    func recovered(_ path: String) { next.recovered(path) }
+    func joined(_ place: Place) { next.joined(place) }
+    func isNext(_ place: Place) { next.isNext(place) }
+    func blocks(_ begins: Bool) { next.blocks(begins) }
+    func lostPlace() -> Bool { next.lostPlace() }
+    func stuck(_ path: String) { next.stuck(path) }
 }
 
 /// How a request for several ended.

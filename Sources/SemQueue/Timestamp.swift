@@ -14,6 +14,9 @@ public struct Timestamp: Hashable, Comparable, Sendable {
         return Timestamp(Int64(time.tv_sec) * 1_000_000 + Int64(time.tv_nsec) / 1000)
     }
 
+    /// How long ago it was; clocks of two hosts may make it negative.
+    package func age(at now: Timestamp) -> Duration { .microseconds(now.microseconds - microseconds) }
+
     /// Such as `2026-11-23T04:10:55.123Z` (RFC 3339).
     public var rfc3339: String {
         let time = fields(gmtime_r)

@@ -12,7 +12,6 @@ struct Front {
 
     func run() -> ExitCode {
         semq_waiting_end()
-        Signals.block(Signals.supervised)
         // The command alone decides when its input and output are closed.
         StandardDescriptors.release([STDIN_FILENO, STDOUT_FILENO])
         var loss = Announcement(page: page)

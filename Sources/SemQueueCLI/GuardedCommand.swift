@@ -41,7 +41,9 @@ final class GuardedCommand {
     /// - Parameter privateDescriptors: what neither of them may keep.
     /// - Throws: ``SemaphoreError`` where the system has no room for them.
     func prepare(privateDescriptors: [Int32] = []) throws(SemaphoreError) {
-        if prepared == nil { prepared = try fork(nil, privateDescriptors) }
+        guard prepared == nil else { return }
+        defer { Signals.unblock(Signals.supervised.filter { $0 != SIGTSTP }) }
+        prepared = try fork(nil, privateDescriptors)
     }
 
     private func fork(_ start: SharedPage.Start?, _ privateDescriptors: [Int32]) throws(SemaphoreError) -> Prepared {
@@ -55,7 +57,6 @@ final class GuardedCommand {
         _ = semq_become_subreaper()
         // Both are born with the signals blocked that they wait for or leave to the command.
         Signals.block(Signals.supervised)
-        defer { Signals.unblock(Signals.supervised.filter { $0 != SIGTSTP }) }
         let guardian = semq_fork()
         if guardian == 0 {
             close(ends[1])
@@ -85,6 +86,8 @@ final class GuardedCommand {
     func run(under permits: Permits, held: Nesting) throws(SemaphoreError) -> ExitCode {
         let start = SharedPage.Start(
             permits: permits.handover, environment: permits.environment(held: held), descriptors: permits.descriptors)
+        // From here on a signal to us is one for the command.
+        Signals.block(Signals.supervised)
         let running: Prepared
         if let prepared, prepared.start(start) {
             running = prepared

@@ -7,9 +7,10 @@ struct Hold {
     let permits: Permits
 
     func run() -> ExitCode {
-        semq_waiting_end()
         let deadly = [SIGHUP, SIGINT, SIGQUIT, SIGTERM].filter { !semq_signal_is_ignored($0) }
         Signals.block(deadly)
+        semq_waiting_end()
+        semq_waiting_allow_stop(true)
         for grant in permits.grants {
             Terminal.print("acquired \(grant.path.printable) ticket=\(grant.ticket.number) slot=\(grant.slot) token=\(grant.token)")
         }
@@ -20,10 +21,7 @@ struct Hold {
                 permits.release()
                 return .lost
             }
-            var input = pollfd(fd: STDIN_FILENO, events: Int16(POLLIN), revents: 0)
-            // A signal that is blocked can't end poll(2): ppoll lets it through just there.
-            let end = inputEnds(&input, within: .seconds(1), signals: deadly)
-            switch end {
+            switch nextEvent(within: .seconds(1), deadly) {
             case .time: continue
             case .closed:
                 permits.release()
@@ -41,18 +39,16 @@ struct Hold {
         case signal(Int32)
     }
 
-    private func inputEnds(_ input: inout pollfd, within limit: Duration, signals: [Int32]) -> End {
-        let pending = signalfd(signals)
-        defer { close(pending) }
-        var sources = [input, pollfd(fd: pending, events: Int16(POLLIN), revents: 0)]
+    private func nextEvent(within limit: Duration, _ deadly: [Int32]) -> End {
+        let signals = semq_signal_descriptor(deadly, Int32(deadly.count))
+        defer { close(signals) }
+        var sources = [STDIN_FILENO, signals].map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
         guard poll(&sources, 2, Int32(limit.nanoseconds / 1_000_000)) > 0 else { return .time }
-        if sources[1].revents != 0, let received = Signals.next(signals, within: .zero) { return .signal(received.signal) }
+        if sources[1].revents != 0, let received = Signals.next(deadly, within: .zero) { return .signal(received.signal) }
         guard sources[0].revents != 0 else { return .time }
         // What is written to us says nothing: only the end counts.
         var buffer = [UInt8](repeating: 0, count: 4096)
         let count = read(STDIN_FILENO, &buffer, buffer.count)
         return count > 0 || (count < 0 && (errno == EINTR || errno == EAGAIN)) ? .time : .closed
     }
-
-    private func signalfd(_ signals: [Int32]) -> Int32 { semq_signal_descriptor(signals, Int32(signals.count)) }
 }

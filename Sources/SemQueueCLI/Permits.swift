@@ -15,12 +15,7 @@ struct Permits {
     }
 
     /// The first permit that no longer stands, and why.
-    func loss() -> (grant: Grant, loss: Grant.Loss)? {
-        for grant in grants {
-            if let loss = grant.loss() { return (grant, loss) }
-        }
-        return nil
-    }
+    func loss() -> (grant: Grant, loss: Grant.Loss)? { grants.loss() }
 
     /// What the command finds in its environment: one line for each permit where there are several.
     func environment(held: Nesting) -> [(name: String, value: String)] {

@@ -61,7 +61,7 @@ struct StatusTable {
         return [
             place, number, "\(party.user.printable)@\(party.host.printable)", party.pid == 0 ? "?" : "\(party.pid)",
             known ? since.local(relativeTo: now) : "?",
-            known ? Standing.span(max(0, now.microseconds - since.microseconds) / 1_000_000) : "?",
+            known ? Standing.span(since.age(at: now)) : "?",
             party.description.printable,
         ]
     }

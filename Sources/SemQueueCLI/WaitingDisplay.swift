@@ -12,9 +12,8 @@ final class WaitingDisplay: WaitObserver {
     private let start = Duration.monotonic()
 
     private var hasLine = false
-    private var shown: Standing?
+    private var shown: String?
     private var lastSaid = Duration.zero
-    private var lastLook = Duration.zero
     private var tidy: UnsafeMutablePointer<CChar>?
 
     /// - Parameters:
@@ -65,27 +64,45 @@ final class WaitingDisplay: WaitObserver {
     }
 
     func look(_ place: Place) -> Duration? {
+        look(hasChanged: place.hasChanged) { waited in
+            let standing = Standing(place)
+            return (standing.line(waited: waited), standing.line(waited: nil, withTimes: false))
+        }
+    }
+
+    func look(_ paths: [String]) -> Duration? {
+        look(hasChanged: { true }) { waited in
+            let queues = paths.map { "\($0) \(Self.holders($0) ?? "is not free")" }.joined(separator: "; ")
+            let line = "waiting for the first of \(paths.count)\(waited.map { ", \(Standing.span($0))" } ?? ""): \(queues)"
+            return (line, line)
+        } ?? .seconds(5)
+    }
+
+    /// - Parameter text: the line to show, given how long has been waited where that is shown, and what of
+    ///   it counts as a change.
+    /// - Returns: when to look again; nil leaves it to the queue.
+    private func look(hasChanged: () -> Bool, _ text: (Duration?) -> (line: String, essence: String)) -> Duration? {
         guard talk > .quiet else { return nil }
         let now = Duration.monotonic()
+        // Whoever is let in at once is told nothing.
+        guard now - start >= Self.silence else { return Self.silence - (now - start) }
         if redraws {
-            guard now - lastLook >= .milliseconds(900) else { return .seconds(1) - (now - lastLook) }
-            lastLook = now
-            draw(Standing(place).line(waited: now - start))
+            guard now - lastSaid >= .milliseconds(900) else { return .seconds(1) - (now - lastSaid) }
+            lastSaid = now
+            draw(text(now - start).line)
             return .seconds(1)
         }
-        // A look at the header costs little; who waits where is read only when that has changed.
-        if shown == nil || place.hasChanged() || now - lastSaid >= .seconds(300) {
-            let standing = Standing(place)
-            if standing != shown || now - lastSaid >= .seconds(300) {
-                say(standing.line(waited: nil))
-                lastSaid = now
-            }
-            shown = standing
-        }
+        let isDue = now - lastSaid >= .seconds(300)
+        // Asked first: a look at the header costs little, who waits where is read only when that has changed.
+        guard hasChanged() || isDue else { return nil }
+        let (line, essence) = text(nil)
+        guard essence != shown || isDue else { return nil }
+        say(line)
+        (shown, lastSaid) = (essence, now)
         return nil
     }
 
-    func lookWithoutPlace() -> Duration? { redraws ? .seconds(1) : .seconds(300) }
+    private static let silence = Duration.milliseconds(300)
 
     // MARK: drawing
 
@@ -119,7 +136,7 @@ final class WaitingDisplay: WaitObserver {
 }
 
 /// A waiter's place, and what it waits for.
-struct Standing: Equatable {
+struct Standing {
     var path: String
     var ahead: Int
     var status: QueueStatus
@@ -130,28 +147,25 @@ struct Standing: Equatable {
         ahead = place.ahead()
     }
 
-    static func == (left: Standing, right: Standing) -> Bool {
-        left.ahead == right.ahead && left.status == right.status
-    }
-
-    func line(waited: Duration?) -> String {
-        let now = Timestamp.now()
+    /// Such as “board.queue: 2nd in line, 12s; held by ann@ws7 (pid 4242) for 3m12s: flash.sh --all”.
+    func line(waited: Duration?, withTimes: Bool = true) -> String {
         let position = ahead == 0 ? "next in line" : "\(Self.ordinal(ahead + 1)) in line"
-        let time = waited.map { ", \(Self.span($0.nanoseconds / 1_000_000_000))" } ?? ""
-        if let pause = status.paused { return "\(path): paused by \(pause.by): \(pause.reason); \(position)\(time)" }
-        let held = Self.held(status, now: now).map { "; \($0)" } ?? ""
+        let time = waited.map { ", \(Self.span($0))" } ?? ""
+        if let pause = status.paused {
+            return "\(path): paused by \(pause.by): \(pause.reason); \(position)\(time)"
+        }
+        let held = Self.held(status, now: withTimes ? .now() : nil).map { "; \($0)" } ?? ""
         return "\(path): \(position)\(time)\(held)"
     }
 
     /// Such as “held by ann@ws7 (pid 4242) for 3m12s: flash.sh --all”.
-    static func held(_ status: QueueStatus, now: Timestamp) -> String? {
+    static func held(_ status: QueueStatus, now: Timestamp?) -> String? {
         guard let first = status.holders.first else { return nil }
-        func one(_ holder: QueueStatus.Holder) -> String {
-            let seconds = max(0, now.microseconds - holder.since.microseconds) / 1_000_000
-            return "\(holder.party.user)@\(holder.party.host) (pid \(holder.party.pid)) for \(span(seconds)): \(holder.party.description)"
-        }
+        let party = first.party
+        let time = now.map { " for \(span(first.since.age(at: $0)))" } ?? ""
         let others = status.holders.count - 1
-        return "held by \(one(first))" + (others > 0 ? " and \(others) more" : "")
+        return "held by \(party.user)@\(party.host) (pid \(party.pid))\(time): \(party.description)"
+            + (others > 0 ? " and \(others) more" : "")
     }
 
     static func ordinal(_ number: Int) -> String {
@@ -167,7 +181,8 @@ struct Standing: Equatable {
     }
 
     /// Such as 12s, 3m12s, 2h05m, 4d03h.
-    static func span(_ seconds: Int64) -> String {
+    static func span(_ duration: Duration) -> String {
+        let seconds = max(0, duration.components.seconds)
         func two(_ value: Int64) -> String { value < 10 ? "0\(value)" : "\(value)" }
         return switch seconds {
         case ..<60: "\(seconds)s"

@@ -96,6 +96,8 @@ int semq_signal_descriptor(const int *signals, int count);
 /// From now until `semq_waiting_end` a stop from the terminal waits until it is allowed, and deadly
 /// signals first write the tidy text to standard error.
 void semq_waiting_begin(void);
+
+/// Back to default actions; the stop stays blocked until it is allowed.
 void semq_waiting_end(void);
 
 /// The place in the queue: `length` bytes of `fd` at `start`, which are given up (locked for reading)
