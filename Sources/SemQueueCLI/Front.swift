@@ -18,19 +18,23 @@ struct Front {
         while !guardianHasEnded() {
             guard let received = Signals.next(Signals.supervised, within: .seconds(3600)) else { continue }
             switch received.signal {
-            case Signals.alarm: loss.announce()
+            case Signals.alarm:
+                loss.announce()
+                stopWithCommand()
             case SIGCHLD: break
-            case SIGTSTP, SIGTTIN, SIGTTOU, SIGSTOP:
-                // From the terminal the command has got it too; when it has stopped, the guardian says so.
-                if received.sender == guardian { Self.stop(received.signal) } else { forward(received) }
             default:
+                // From the terminal the command has got it too; when it has stopped, the guardian says so.
                 if received.sender != guardian { forward(received) }
             }
         }
         if page.outcome == .none {
             // The guardian was killed: orphans of its are our children now.
             var supervisor = Supervisor(
-                page: page, permits: permits, stateChanged: { if let signal = $0 { Self.stop(signal) } }, permitLost: {})
+                page: page, permits: permits,
+                stateChanged: { stop in
+                    page.commandStop = stop ?? 0
+                    stopWithCommand()
+                }, permitLost: {})
             supervisor.run()
         }
         loss.announce()
@@ -60,13 +64,19 @@ struct Front {
     }
 
     /// Stops this process as the command was stopped, until SIGCONT.
-    private static func stop(_ signal: Int32) {
+    private func stopWithCommand() {
+        let signal = page.commandStop
+        guard signal != 0 else { return }
         guard signal != SIGSTOP else {
             raise(SIGSTOP)
             return
         }
         semq_signal_default(signal, false)
-        raise(signal)
+        raise(signal)  // blocked so far, and it has thrown a waiting SIGCONT away
+        guard page.commandStop != 0 else {
+            _ = Signals.next([signal], within: .zero)
+            return
+        }
         Signals.unblock([signal])
         Signals.block([signal])
     }

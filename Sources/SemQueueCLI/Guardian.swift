@@ -26,7 +26,10 @@ struct Guardian {
         waitForStart(child)
         var supervisor = Supervisor(
             page: page, permits: Permits(handover: page.start?.permits ?? []),
-            stateChanged: { tellFront($0 ?? SIGCONT) }, permitLost: { tellFront(Signals.alarm) })
+            stateChanged: { stop in
+                page.commandStop = stop ?? 0
+                tellFront(stop == nil ? SIGCONT : Signals.alarm)
+            }, permitLost: { tellFront(Signals.alarm) })
         supervisor.run()
         _exit(0)
     }

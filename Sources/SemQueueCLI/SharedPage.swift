@@ -19,6 +19,7 @@ struct SharedPage {
         var outcome: Int32
         var number: Int32
         var isStarted: Int32
+        var commandStop: Int32
     }
 
     private static let size = 1 << 20  // only pages that are touched take memory
@@ -40,6 +41,13 @@ struct SharedPage {
     var commandPid: Int32 {
         get { record.pointee.commandPid }
         nonmutating set { record.pointee.commandPid = newValue }
+    }
+
+    /// The signal that the command stands stopped by, or 0. On the page and not in a signal of its own: the
+    /// terminal stops the whole group, and a second such signal would be lost beside the first.
+    var commandStop: Int32 {
+        get { record.pointee.commandStop }
+        nonmutating set { record.pointee.commandStop = newValue }
     }
 
     var outcome: Outcome {
