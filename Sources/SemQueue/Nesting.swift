@@ -30,7 +30,7 @@ package struct Nesting: Equatable, Sendable {
 
     package var environment: String {
         permits.map { "\(String($0.queue, radix: 16)) \($0.ticket.priority) \($0.ticket.number) \($0.token)" }
-            .joined(separator: "\n")
+            .joined(by: "\n")
     }
 
     package mutating func add(_ grant: Grant) {

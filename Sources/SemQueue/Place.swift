@@ -37,6 +37,8 @@ package final class Place {
 
     /// How many wait ahead, by their records; up to ``certain`` of them are asked for in the kernel.
     package func ahead() -> Int {
+        // The grant may come any moment now: no time to read what all have written.
+        guard view.nearestAhead(of: ticket) != nil else { return 0 }
         let tickets = QueueFile.records(WaiterRecord.self, in: QueueFile.waiterLines, from: view)
             .map(\.record.ticket).filter { $0 < ticket }
         return tickets.count > Self.certain ? tickets.count : tickets.count { view.isAlive($0) }

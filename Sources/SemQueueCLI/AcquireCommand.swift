@@ -81,7 +81,7 @@ struct AcquireCommand {
     }
 
     private static func describe(_ options: Options, _ command: [String]?) -> String {
-        options.value("command") ?? command?.joined(separator: " ") ?? "(held without a command)"
+        options.value("command") ?? command?.joined(by: " ") ?? "(held without a command)"
     }
 
     func run() throws -> ExitCode {

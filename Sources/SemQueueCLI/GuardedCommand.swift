@@ -31,6 +31,12 @@ final class GuardedCommand {
         }
     }
 
+    /// The permits to run under, and what the command is told of them.
+    struct Granted {
+        var permits: Permits
+        var start: SharedPage.Start
+    }
+
     /// - Parameter arguments: the command's name, looked for in PATH, and its arguments; not empty.
     init(_ arguments: [String], inherited: InheritedSignals) {
         self.arguments = arguments
@@ -43,14 +49,18 @@ final class GuardedCommand {
     func prepare(privateDescriptors: [Int32] = []) throws(SemaphoreError) {
         guard prepared == nil else { return }
         defer { Signals.unblock(Signals.supervised.filter { $0 != SIGTSTP }) }
-        prepared = try fork(nil, privateDescriptors)
+        prepared = try fork(nil, privateDescriptors: privateDescriptors)
     }
 
-    private func fork(_ start: SharedPage.Start?, _ privateDescriptors: [Int32]) throws(SemaphoreError) -> Prepared {
+    /// - Parameter granted: what the command is to run under, where that is known already: neither child
+    ///   reads it back from the page then.
+    private func fork(
+        _ granted: Granted?, privateDescriptors: [Int32] = []
+    ) throws(SemaphoreError) -> Prepared {
         var ends: [Int32] = [-1, -1]
         guard let page = SharedPage(), socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue) | O_CLOEXEC, 0, &ends) == 0 else { throw Self.noRoom("memory or descriptors") }
-        if let start {
-            page.start = start
+        if let granted {
+            page.start = granted.start
             _ = Self.send(ends[1])
         }
         let front = getpid()
@@ -61,7 +71,7 @@ final class GuardedCommand {
         if guardian == 0 {
             close(ends[1])
             for descriptor in privateDescriptors { close(descriptor) }
-            Guardian(page: page, go: ends[0], front: front, command: self).run()
+            Guardian(page: page, go: ends[0], front: front, command: self, granted: granted).run()
         }
         let error = errno
         close(ends[0])
@@ -93,7 +103,7 @@ final class GuardedCommand {
             running = prepared
         } else {
             do {
-                running = try fork(start, [])
+                running = try fork(Granted(permits: permits, start: start))
             } catch {
                 permits.release()
                 throw error
@@ -104,12 +114,12 @@ final class GuardedCommand {
     }
 
     /// The rest of the command-to-be's life as our program.
-    func become(_ page: SharedPage, go: Int32) -> Never {
+    func become(_ page: SharedPage, go: Int32, known: SharedPage.Start?) -> Never {
         page.commandPid = getpid()
         var byte: UInt8 = 0
         var count: Int
         repeat { count = read(go, &byte, 1) } while count < 0 && errno == EINTR
-        guard count == 1, let start = page.start else { _exit(0) }
+        guard count == 1, let start = known ?? page.start else { _exit(0) }
         for (name, value) in start.environment { setenv(name, value, 1) }
         // High up, out of the way of scripts that number their own descriptors.
         for descriptor in start.descriptors where fcntl(descriptor, F_DUPFD, 100) < 0 {

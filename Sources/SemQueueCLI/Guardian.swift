@@ -8,24 +8,27 @@ struct Guardian {
     /// The process that the shell sees.
     let front: Int32
     let command: GuardedCommand
+    /// Where the grant came before the fork.
+    let granted: GuardedCommand.Granted?
 
     /// The rest of the forked process's life.
     func run() -> Never {
         // Forked before we leave the group: the command stays in the one that `semq` was given.
         let child = semq_fork()
-        if child == 0 { command.become(page, go: go) }
+        if child == 0 { command.become(page, go: go, known: granted?.start) }
         guard child > 0 else {
             page.outcome = .notExecuted(errno)
             _exit(1)
         }
+        page.commandPid = child  // it may have been killed before it could say so
         close(go)
         setpgid(0, 0)
         _ = semq_become_subreaper()
         semq_set_process_name("semq-guardian")
         StandardDescriptors.release([0, 1, 2])
-        waitForStart(child)
+        if granted == nil { waitForStart(child) }
         var supervisor = Supervisor(
-            page: page, permits: Permits(handover: page.start?.permits ?? []),
+            page: page, permits: granted?.permits ?? Permits(handover: page.start?.permits ?? []),
             stateChanged: { stop in
                 page.commandStop = stop ?? 0
                 tellFront(stop == nil ? SIGCONT : Signals.alarm)

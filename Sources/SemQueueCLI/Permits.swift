@@ -22,7 +22,7 @@ struct Permits {
         guard !grants.isEmpty else { return [] }
         var held = held
         for grant in grants { held.add(grant) }
-        func lines(_ value: (Grant) -> String) -> String { grants.map(value).joined(separator: "\n") }
+        func lines(_ value: (Grant) -> String) -> String { grants.map(value).joined(by: "\n") }
         return [
             ("SEMQ_SEMAPHORE", lines(\.path)),
             ("SEMQ_TICKET", lines { String($0.ticket.number) }),

@@ -1,4 +1,5 @@
 internal import Glibc
+internal import SemQueue
 
 /// Memory that `semq`, the guardian and the command-to-be share: small facts that must survive the
 /// death of whoever learnt them.
@@ -79,21 +80,23 @@ struct SharedPage {
         var descriptors: [Int32]
     }
 
-    /// Kept as one list of words: a count and the permits, a count and the descriptors, the environment.
+    /// Kept as words that end in a zero byte: a count and the permits, a count and the descriptors, the
+    /// environment. Read between the grant and the command, so without the costly ways of String.
     var start: Start? {
         get {
             guard record.pointee.isStarted == 1 else { return nil }
-            var words = text(at: Self.startOffset).split(separator: "\0", omittingEmptySubsequences: false)
-                .map(String.init)[...]
-            func list() -> [String] {
-                let count = words.popFirst().flatMap { Int($0) } ?? 0
-                defer { words = words.dropFirst(count) }
-                return Array(words.prefix(count))
+            var next = UnsafePointer((base + Self.startOffset + 4).assumingMemoryBound(to: CChar.self))
+            let end = next + Int(load(Self.startOffset))
+            func word() -> String {
+                guard next < end else { return "" }
+                defer { next += strnlen(next, end - next) + 1 }
+                return String(cString: next)
             }
+            func list() -> [String] { (0..<(Int(word()) ?? 0)).map { _ in word() } }
             let permits = list()
             let descriptors = list().compactMap { Int32($0) }
-            var environment: [(String, String)] = []
-            while let name = words.popFirst(), let value = words.popFirst() { environment.append((name, value)) }
+            var environment: [(name: String, value: String)] = []
+            while next < end { environment.append((word(), word())) }
             return Start(permits: permits, environment: environment, descriptors: descriptors)
         }
         nonmutating set {
@@ -101,7 +104,7 @@ struct SharedPage {
             let words =
                 ["\(newValue.permits.count)"] + newValue.permits + ["\(newValue.descriptors.count)"]
                 + newValue.descriptors.map(String.init) + newValue.environment.flatMap { [$0.name, $0.value] }
-            setText(words.joined(separator: "\0"), at: Self.startOffset, room: Self.messageOffset)
+            setText((words + [""]).joined(by: "\0"), at: Self.startOffset, room: Self.messageOffset)
             record.pointee.isStarted = 1
         }
     }
