@@ -13,7 +13,7 @@ package enum LocalHost {
     /// dies of it where they don't fit (glibc 2.36 with “passwd: files systemd”).
     package static let user: String = {
         let uid = geteuid()
-        let told = ["LOGNAME", "USER"].lazy.compactMap { getenv($0) }.map { String(cString: $0) }.first { !$0.isEmpty }
+        let told = ["LOGNAME", "USER"].compactMap(Environment.value).first { !$0.isEmpty }
         var isTaken = false
         guard let file = fopen("/etc/passwd", "re") else { return told ?? "uid \(uid)" }
         defer { fclose(file) }
