@@ -21,7 +21,7 @@ package struct History {
     var previousPath: String { path + ".1" }
 
     func append(_ event: Event, at time: Timestamp, _ fields: [(String, JSON)]) {
-        var line = JSON.object([("time", .string(time.rfc3339)), ("event", .string(event.rawValue))] + fields).utf8
+        var line = JSON.object([("time", .string(time.rfc3339Precise)), ("event", .string(event.rawValue))] + fields).utf8
         line.append(UInt8(ascii: "\n"))
         guard let descriptor = open() else { return }
         defer { close(descriptor) }

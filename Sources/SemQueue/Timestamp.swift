@@ -18,10 +18,26 @@ public struct Timestamp: Hashable, Comparable, Sendable {
     package func age(at now: Timestamp) -> Duration { .microseconds(now.microseconds - microseconds) }
 
     /// Such as `2026-11-23T04:10:55.123Z` (RFC 3339).
-    public var rfc3339: String {
-        let time = fields(gmtime_r)
-        let milliseconds = microseconds % 1_000_000 / 1000
-        return "\(time.date)T\(time.clock).\(padded(milliseconds, 3))Z"
+    public var rfc3339: String { "\(utc).\(padded(microseconds % 1_000_000 / 1000, 3))Z" }
+
+    /// With microseconds: `2026-11-23T04:10:55.123456Z`.
+    var rfc3339Precise: String { "\(utc).\(padded(microseconds % 1_000_000, 6))Z" }
+
+    /// Reckoned here, because gmtime_r(3) reads the local time zone's file first.
+    private var utc: String {
+        let seconds = microseconds / 1_000_000
+        let ofDay = seconds % 86_400
+        // Years begin in March, so that the leap day is the last one; 400 of them have 146,097 days.
+        let days = seconds / 86_400 + 719_468
+        let ofEra = days % 146_097
+        let year = (ofEra - ofEra / 1460 + ofEra / 36_524 - ofEra / 146_096) / 365
+        let ofYear = ofEra - (365 * year + year / 4 - year / 100)
+        let month = (5 * ofYear + 2) / 153
+        let day = ofYear - (153 * month + 2) / 5 + 1
+        let date =
+            "\(padded(days / 146_097 * 400 + year + (month < 10 ? 0 : 1), 4))-"
+            + "\(padded(month < 10 ? month + 3 : month - 9, 2))-\(padded(day, 2))"
+        return "\(date)T\(padded(ofDay / 3600, 2)):\(padded(ofDay / 60 % 60, 2)):\(padded(ofDay % 60, 2))"
     }
 
     /// The local time of day, such as `14:02:11`; with the date where that is another day.
