@@ -93,6 +93,7 @@ struct QueueFile: Sendable {
                     .cannotCreate, "\(path): there is no such queue; `semq acquire` or `semq set` makes one",
                     systemError: ENOENT)
             }
+            try checkFolder(of: path, options)
             let new = Glibc.open(path, flags | O_CREAT | O_EXCL, 0o600)
             if new >= 0 {
                 shareLikeFolder(new, path)
@@ -101,6 +102,13 @@ struct QueueFile: Sendable {
             guard errno == EEXIST else { throw createFailed(path) }
         }
         throw SemaphoreError(.io, "\(path): appears and vanishes again and again; is something deleting it?")
+    }
+
+    /// Nothing is made where it would be refused.
+    private static func checkFolder(of path: String, _ options: Options) throws(SemaphoreError) {
+        let folder = Glibc.open(parent(of: path), O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard folder >= 0 else { return }  // making the file says why
+        try Filesystem.check(Description(owning: folder), path: path, any: options.anyFilesystem)
     }
 
     /// Whoever may write in the folder may use the queue, whatever the umask. Where the folder hands
