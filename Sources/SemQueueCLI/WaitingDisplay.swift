@@ -12,6 +12,8 @@ final class WaitingDisplay: WaitObserver {
     private let start = Duration.monotonic()
 
     private var hasLine = false
+    /// Whoever was ahead has left the queue, of which its header tells nothing.
+    private var isNewlyNext = false
     private var shown: String?
     private var lastSaid = Duration.zero
     private var tidy: UnsafeMutablePointer<CChar>?
@@ -50,6 +52,7 @@ final class WaitingDisplay: WaitObserver {
     }
 
     func isNext(_ place: Place) {
+        isNewlyNext = true
         if isSingle { prepare(place) }
     }
 
@@ -94,7 +97,8 @@ final class WaitingDisplay: WaitObserver {
         }
         let isDue = now - lastSaid >= .seconds(300)
         // Asked first: a look at the header costs little, who waits where is read only when that has changed.
-        guard hasChanged() || isDue else { return nil }
+        guard hasChanged() || isNewlyNext || isDue else { return nil }
+        isNewlyNext = false
         let (line, essence) = text(nil)
         guard essence != shown || isDue else { return nil }
         say(line)
@@ -164,8 +168,11 @@ struct Standing {
         let party = first.party
         let time = now.map { " for \(span(first.since.age(at: $0)))" } ?? ""
         let others = status.holders.count - 1
-        return "held by \(party.user)@\(party.host) (pid \(party.pid))\(time): \(party.description)"
-            + (others > 0 ? " and \(others) more" : "")
+        let who =
+            party == .unknown
+            ? "somebody whose record is damaged"
+            : "\(party.user)@\(party.host) (pid \(party.pid))\(time): \(party.description)"
+        return "held by \(who)" + (others > 0 ? " and \(others) more" : "")
     }
 
     static func ordinal(_ number: Int) -> String {
