@@ -80,8 +80,9 @@ import Testing
                 "acquire", "-q", option, line, "board.queue", environment: ["SHELL": "/bin/sh"])
             #expect(result == .init(status: .exited(3), out: "c\nd\n", err: ""))
         }
-        let shell = try sandbox.write("shell", "#!/bin/sh\necho \"$@\"\n", executable: true)
-        let result = try sandbox.semq("acquire", "-q", "board.queue", "-c", "x y", environment: ["SHELL": shell])
+        try sandbox.executable("shell", "#!/bin/sh\necho \"$@\"\n")
+        let result = try sandbox.semq(
+            "acquire", "-q", "board.queue", "-c", "x y", environment: ["SHELL": sandbox.path("shell")])
         #expect(result.out == "-c x y\n")
         let none = try sandbox.semq("acquire", "-q", "board.queue", "-c", "echo $0", environment: ["SHELL": ""])
         #expect(none.out == "/bin/sh\n")

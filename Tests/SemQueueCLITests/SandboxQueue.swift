@@ -79,6 +79,13 @@ extension Sandbox {
         close(descriptor)
     }
 
+    /// Makes an executable file. Copied by another process: one that this process has open for writing is
+    /// inherited for a moment by whatever the test beside is starting, and is refused as “text file busy”.
+    func executable(_ name: String, _ text: String) throws {
+        try write(name + ".text", text)
+        try #require(shell("install -m 755 \(name).text \(name)").status == .exited(0))
+    }
+
     /// A process id that a command has written to a file.
     func pid(in name: String) throws -> pid_t {
         try #require(Event.happens { read(name).hasSuffix("\n") })

@@ -159,7 +159,7 @@ import Testing
 
     @Test func aFullScreenProgramInRawModeReadsEachKey() throws {
         let sandbox = try Sandbox()
-        try sandbox.write(
+        try sandbox.executable(
             "editor",
             """
             #!/bin/bash
@@ -170,7 +170,7 @@ import Testing
             done
             printf '\\e[?1049l'; stty "$saved"
 
-            """, executable: true)
+            """)
         let bash = try Pty.bash(in: sandbox)
         bash.line("semq acquire -q q -- ./editor; stty -a | grep -o '.icanon' ; echo code $?")
         #expect(bash.sees("\u{1b}[?1049h\u{1b}[2Jsize 24 120"))
