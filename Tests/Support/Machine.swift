@@ -63,7 +63,7 @@ package final class Mounted {
     package let name: String
 
     /// - Parameter command: mounts it at `$1`, run by the shell in the sandbox's folder.
-    package init(_ sandbox: Sandbox, _ name: String = "mounted", _ command: String) throws {
+    package init(_ sandbox: Sandbox, _ command: String, at name: String = "mounted") throws {
         (self.sandbox, self.name) = (sandbox, name)
         mkdir(sandbox.path(name), 0o755)
         let result = try sandbox.start(["/bin/sh", "-c", command, "mount", sandbox.path(name)]).wait()

@@ -1,0 +1,100 @@
+import Foundation
+import Glibc
+import SemQueueTestSupport
+import Testing
+
+/// On a full disk no queue can be made; one that is there goes on granting and releasing.
+@Suite(.serialized) struct FullDiskTests {
+    private func disk(_ size: String) throws -> Mounted {
+        try Mounted(try Sandbox(), "mount -t tmpfs -o size=\(size) none \"$1\"")
+    }
+
+    @Test(arguments: ["4k", "8k", "16k"]) func noQueueIsMade(_ size: String) throws {
+        guard Machine.has(.root) else { return }
+        let mounted = try disk(size)
+        let sandbox = mounted.sandbox
+        let result = try sandbox.semq("acquire", "mounted/board.queue", "--", "touch", "ran")
+        #expect(result.status == .exited(73))
+        #expect(result.err == "semq: mounted/board.queue: can't write the queue file: No space left on device\n")
+        #expect(!sandbox.exists("ran"))
+        // What is left is as if it had only been touched, and becomes a queue when there is room.
+        #expect(sandbox.read("mounted/board.queue").isEmpty)
+        #expect(try sandbox.shell("mount -o remount,size=1m \(sandbox.path("mounted"))").status == .exited(0))
+        #expect(try sandbox.semq("acquire", "-q", "mounted/board.queue", "--", "true").status == .exited(0))
+        #expect(try sandbox.semq("status", "mounted/board.queue").out == "mounted/board.queue: free, nobody waits\n")
+    }
+
+    /// The disk fills up at another point each time: between the records of holders, which have their
+    /// room from the start, and those of waiters and the history, which have not.
+    @Test(arguments: [0, 1, 2, 3, 5]) func queueGoesOnOnAFullDisk(_ freePages: Int) throws {
+        guard Machine.has(.root) else { return }
+        let mounted = try disk("1m")
+        let sandbox = mounted.sandbox
+        let oracle = try Oracle(sandbox)
+        _ = try sandbox.semq("acquire", "-q", "mounted/board.queue", "--", "true")
+        let fill =
+            "dd if=/dev/zero of=mounted/filler bs=4k 2>/dev/null; truncate -s -\(freePages * 4096) mounted/filler"
+        #expect(try sandbox.shell(fill).status == .exited(0))
+        let all = try (1...6).map { number in
+            let words = [Sandbox.binary, "acquire", "-q", "mounted/board.queue", "--"] + oracle.words
+            let running = try sandbox.start(words + ["\(number)", number == 1 ? "go" : ""])
+            // Without a record they are known by their locks alone.
+            #expect(
+                Event.happens {
+                    guard let status = try? sandbox.semq("status", "--json", "mounted/board.queue").out else {
+                        return false
+                    }
+                    return status.components(separatedBy: "\"ticket\"").count == number + 1
+                })
+            return running
+        }
+        let busy = try sandbox.semq("acquire", "-n", "mounted/board.queue", "--", "true")
+        #expect(busy.status == .exited(75))
+        #expect(busy.err.contains(" go\n"), "the holder's record has its room: \(busy.err)")
+        try sandbox.write("go", "")
+        for running in all { #expect(running.wait().status == .exited(0)) }
+        #expect(oracle.names == ["1", "2", "3", "4", "5", "6"])
+        #expect(oracle.complaint == nil)
+        #expect(try sandbox.semq("status", "mounted/board.queue").out == "mounted/board.queue: free, nobody waits\n")
+        let set = try sandbox.semq("set", "mounted/board.queue", "--concurrency", "2")
+        #expect(set.status == .exited(0), "the header's room is there: \(set.err)")
+    }
+
+    /// The disk is full from the n-th write on, n rising over all writes of each process of an acquire,
+    /// straight through or behind another, and of its release.
+    @Test(arguments: [false, true]) func everyWriteMayFail(isQueued: Bool) throws {
+        guard Machine.has(.program("strace", package: "strace")) else { return }
+        let sandbox = try Sandbox()
+        let oracle = try Oracle(sandbox, seconds: 0)
+        let queue = sandbox.path("board.queue")
+        _ = try sandbox.semq("acquire", "-q", queue, "--", "true")
+        var failing = 0
+        for number in 1...100 {
+            let go = "go-\(number)"
+            let first = try sandbox.start([Sandbox.binary, "acquire", queue, "--"] + oracle.words + ["\(number)", go])
+            #expect(Event.happens { oracle.names.count == 2 * number - 1 })
+            if !isQueued { try finish(sandbox, first, go) }
+            let inject = ["pwrite64:error=ENOSPC", "write:error=ENOSPC"].flatMap {
+                ["-e", "inject=\($0):when=\(number)+"]
+            }
+            let run = try sandbox.start(
+                ["strace", "-f", "-o", "trace", "-P", queue, "-P", queue + ".history"] + inject
+                    + [Sandbox.binary, "acquire", queue, "--"] + oracle.words + ["after \(number)"])
+            if isQueued {
+                #expect(Event.happens { (try? sandbox.semq("status", queue).out.contains("1 waiting")) == true })
+                try finish(sandbox, first, go)
+            }
+            #expect(run.wait().status == .exited(0), "from write \(number) on: \(run.err)")
+            #expect(try sandbox.semq("acquire", "-n", "-q", queue, "--", "true").status == .exited(0))
+            guard sandbox.read("trace").contains("ENOSPC") else { break }
+            failing += 1
+        }
+        #expect(failing >= (isQueued ? 4 : 2))
+        #expect(oracle.complaint == nil)
+    }
+
+    private func finish(_ sandbox: Sandbox, _ running: Running, _ go: String) throws {
+        try sandbox.write(go, "")
+        #expect(running.wait().status == .exited(0))
+    }
+}

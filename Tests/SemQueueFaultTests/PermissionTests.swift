@@ -1,0 +1,136 @@
+import Foundation
+import Glibc
+import SemQueueTestSupport
+import Testing
+
+/// Users who may not, and users whom one can't trust.
+@Suite(.serialized) struct PermissionTests {
+    /// A user with no name and no other processes.
+    private static let stranger = "64123"
+
+    private func asStranger(_ sandbox: Sandbox, _ line: String) throws -> Sandbox.Result {
+        let words = [
+            "setpriv", "--reuid", Self.stranger, "--regid", Self.stranger, "--clear-groups", "/bin/bash", "-c", line,
+        ]
+        return try sandbox.start(words).wait()
+    }
+
+    private func canRun() -> Bool { Machine.has(.root, .program("setpriv", package: "util-linux")) }
+
+    @Test func noPermissionIsSaid() throws {
+        guard canRun() else { return }
+        let sandbox = try Sandbox()
+        chmod(sandbox.path("."), 0o777)
+        _ = try sandbox.semq("acquire", "-q", "board.queue", "--", "true")
+        chmod(sandbox.path("board.queue"), 0o600)
+        let before = try Data(contentsOf: URL(fileURLWithPath: sandbox.path("board.queue")))
+        let result = try asStranger(sandbox, "semq acquire board.queue -- touch ran")
+        #expect(result.status == .exited(77))
+        #expect(
+            result.err == "semq: board.queue: can't open the queue file: Permission denied; "
+                + "taking a turn needs permission to read and write it\n")
+        let status = try asStranger(sandbox, "semq status board.queue")
+        #expect(status.status == .exited(77))
+        #expect(status.err.hasPrefix("semq: board.queue: can't read the queue file: Permission denied"))
+        #expect(!sandbox.exists("ran"))
+        #expect(try Data(contentsOf: URL(fileURLWithPath: sandbox.path("board.queue"))) == before)
+    }
+
+    @Test func whoMayOnlyReadCanLookAndNotLock() throws {
+        guard canRun() else { return }
+        let sandbox = try Sandbox()
+        let holder = try sandbox.starting("acquire", "-q", "-m", "flashing", "board.queue", "--", "sleep", "60")
+        #expect(Event.happens { sandbox.exists("board.queue") })
+        chmod(sandbox.path("board.queue"), 0o644)
+        #expect(
+            Event.happens { (try? asStranger(sandbox, "semq status board.queue").out.contains("flashing")) == true })
+        let json = try asStranger(sandbox, "semq status --json board.queue")
+        #expect(json.status == .exited(0) && json.out.contains("\"flashing\""))
+        for command in [
+            "acquire -n board.queue -- touch ran", "set board.queue --concurrency 2",
+            "release board.queue --ticket 1 --reason mine",
+        ] {
+            let result = try asStranger(sandbox, "semq \(command)")
+            #expect(result.status == .exited(77), "\(command)")
+            #expect(
+                result.err.hasPrefix("semq: board.queue: can't open the queue file: Permission denied"), "\(command)")
+        }
+        #expect(!sandbox.exists("ran") && !holder.hasEnded)
+    }
+
+    @Test func folderThatIsNotWritableIsNamed() throws {
+        guard canRun() else { return }
+        let sandbox = try Sandbox()
+        let result = try asStranger(sandbox, "semq acquire \(sandbox.folder)/board.queue -- true")
+        #expect(result.status == .exited(73))
+        #expect(
+            result.err == "semq: \(sandbox.path("board.queue")): can't make the queue file: Permission denied; "
+                + "its folder \(sandbox.folder) is not writable\n")
+        chmod(sandbox.path("."), 0o700)
+        let hidden = try asStranger(sandbox, "semq acquire \(sandbox.folder)/board.queue -- true")
+        #expect(hidden.status == .exited(77))
+        #expect(
+            hidden.err.hasPrefix("semq: \(sandbox.path("board.queue")): can't open the queue file: Permission denied"))
+    }
+
+    @Test func readOnlyFileSystemIsSaid() throws {
+        guard Machine.has(.root) else { return }
+        let mounted = try Mounted(try Sandbox(), "mount -t tmpfs none \"$1\"")
+        let sandbox = mounted.sandbox
+        _ = try sandbox.semq("acquire", "-q", "mounted/board.queue", "--", "true")
+        #expect(try sandbox.shell("mount -o remount,ro \(sandbox.path("mounted"))").status == .exited(0))
+        let existing = try sandbox.semq("acquire", "mounted/board.queue", "--", "touch", "ran")
+        #expect(existing.status == .exited(65))
+        #expect(
+            existing.err == "semq: mounted/board.queue: can't open the queue file: Read-only file system; "
+                + "a queue must lie where all its users can write\n")
+        let new = try sandbox.semq("acquire", "mounted/new.queue", "--", "touch", "ran")
+        #expect(new.status == .exited(73))
+        #expect(new.err == "semq: mounted/new.queue: can't make the queue file: Read-only file system\n")
+        let status = try sandbox.semq("status", "mounted/board.queue")
+        #expect(status == .init(status: .exited(0), out: "mounted/board.queue: free, nobody waits\n", err: ""))
+        #expect(!sandbox.exists("ran"))
+    }
+
+    /// In a folder such as /tmp anybody may have planted a link under the name of the queue or of its history.
+    @Test(arguments: ["board.queue", "board.queue.history", "board.queue.history.1"])
+    func plantedLinkHarmsNobody(_ name: String) throws {
+        guard canRun() else { return }
+        let sandbox = try Sandbox()
+        try sandbox.write("victim", "precious\n")
+        mkdir(sandbox.path("sticky"), 0o1777)
+        chmod(sandbox.path("sticky"), 0o1777)
+        #expect(try asStranger(sandbox, "ln -s \(sandbox.path("victim")) sticky/\(name)").status == .exited(0))
+        let result = try sandbox.semq("acquire", "sticky/board.queue", "--", "touch", "ran")
+        if name == "board.queue" {
+            #expect(result.status == .exited(65))
+            #expect(result.err.hasPrefix("semq: sticky/board.queue: is a symbolic link"))
+            #expect(!sandbox.exists("ran"))
+        } else {
+            #expect(result.status == .exited(0))
+            #expect(sandbox.exists("ran"))
+        }
+        #expect(sandbox.read("victim") == "precious\n")
+    }
+
+    /// Even root may not open another user's file in a sticky folder with O_CREAT there.
+    @Test(arguments: ["0", "1", "2"]) func anotherUsersQueueServesUnderProtectedRegular(_ level: String) throws {
+        guard canRun() else { return }
+        let setting = "/proc/sys/fs/protected_regular"
+        let before = try String(contentsOfFile: setting, encoding: .utf8)
+        try level.write(toFile: setting, atomically: false, encoding: .utf8)
+        defer { try? before.write(toFile: setting, atomically: false, encoding: .utf8) }
+        let sandbox = try Sandbox()
+        mkdir(sandbox.path("sticky"), 0o1777)
+        chmod(sandbox.path("sticky"), 0o1777)
+        #expect(try asStranger(sandbox, "semq acquire -q sticky/theirs.queue -- true").status == .exited(0))
+        let result = try sandbox.semq("acquire", "sticky/theirs.queue", "--", "echo", "in")
+        #expect(result == .init(status: .exited(0), out: "in\n", err: ""))
+        #expect(try sandbox.semq("acquire", "-q", "sticky/ours.queue", "--", "true").status == .exited(0))
+        let back = try asStranger(sandbox, "semq acquire sticky/ours.queue -- echo in")
+        #expect(back == .init(status: .exited(0), out: "in\n", err: ""))
+        for name in ["theirs", "ours"] {
+            #expect(sandbox.lines("sticky/\(name).queue.history").count { $0.contains("\"granted\"") } == 2, "\(name)")
+        }
+    }
+}

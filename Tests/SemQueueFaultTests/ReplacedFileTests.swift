@@ -1,0 +1,106 @@
+import Foundation
+import Glibc
+import SemQueueTestSupport
+import Testing
+
+/// The queue file is deleted or replaced, which nobody should do: a holder loses its permit and its
+/// command is ended, waiters move on to the file that is there now.
+@Suite struct ReplacedFileTests {
+    @Test(arguments: [
+        "rm board.queue", "rm board.queue; semq set board.queue --concurrency 1",
+        "semq acquire -q other -- true; mv other board.queue", "mv board.queue away",
+        "rm board.queue; mkdir board.queue", "rm board.queue; ln -s elsewhere board.queue",
+    ]) func holderNoticesWithinASecond(_ how: String) throws {
+        let sandbox = try Sandbox()
+        let line = "trap 'echo asked >> log; exit 0' TERM; echo in >> log; while :; do sleep 0.01; done"
+        let holder = try sandbox.starting("acquire", "-q", "board.queue", "--", "sh", "-c", line)
+        #expect(Event.happens { sandbox.exists("log") })
+        let start = Date()
+        #expect(try sandbox.shell(how).status == .exited(0))
+        let result = holder.wait()
+        #expect(Date().timeIntervalSince(start) < 3, "a second, on a loaded machine")
+        #expect(result.status == .exited(76))
+        #expect(
+            result.err.hasPrefix(
+                "semq: board.queue: the lock is lost, because the queue file was deleted or replaced "
+                    + "while it was held; the command is ended\n"))
+        #expect(sandbox.lines("log") == ["in", "asked"])
+    }
+
+    /// A command that doesn't heed SIGTERM is killed, and with it what it started.
+    @Test func theWholeTreeIsEnded() throws {
+        let sandbox = try Sandbox()
+        let line =
+            "trap '' TERM; setsid sh -c 'trap \"\" TERM; echo $$ > inner; while :; do sleep 0.1; done' & wait; while :; do sleep 0.1; done"
+        let holder = try sandbox.starting("acquire", "-q", "board.queue", "--", "sh", "-c", line)
+        #expect(Event.happens { !sandbox.read("inner").isEmpty })
+        let inner = try #require(pid_t(sandbox.lines("inner")[0]))
+        unlink(sandbox.path("board.queue"))
+        #expect(holder.wait().status == .exited(76))
+        #expect(Event.happens { Machine.state(of: inner) == nil })
+    }
+
+    @Test func holdingWithoutACommandIsLostToo() throws {
+        let sandbox = try Sandbox()
+        let holder = try sandbox.startingShell("exec semq acquire -q board.queue < <(exec sleep 60)")
+        #expect(Event.happens { holder.out.contains("acquired ") })
+        unlink(sandbox.path("board.queue"))
+        let result = holder.wait()
+        #expect(result.status == .exited(76))
+        #expect(result.err.contains("board.queue: the lock is lost"))
+    }
+
+    @Test func waitersMoveToTheNewFile() throws {
+        let sandbox = try Sandbox()
+        let oracle = try Oracle(sandbox)
+        let holder = try sandbox.starting("acquire", "-q", "board.queue", "--", "sleep", "60")
+        #expect(Event.happens { (try? sandbox.semq("status", "board.queue").out.contains("held")) == true })
+        let waiters = try (1...3).map { number in
+            let waiter = try sandbox.start(
+                [Sandbox.binary, "acquire", "-q", "board.queue", "--"] + oracle.words + ["\(number)"])
+            #expect(
+                Event.happens { (try? sandbox.semq("status", "board.queue").out.contains("\(number) waiting")) == true }
+            )
+            return waiter
+        }
+        // Replaced in one step by one that somebody else holds: nobody is let in there before that one is done.
+        let other = try sandbox.start(
+            [Sandbox.binary, "acquire", "-q", "new.queue", "--"] + oracle.words + ["other", "go"])
+        #expect(Event.happens { oracle.names == ["other"] })
+        #expect(rename(sandbox.path("new.queue"), sandbox.path("board.queue")) == 0)
+        #expect(Event.happens { (try? sandbox.semq("status", "board.queue").out.contains("held, 3 waiting")) == true })
+        #expect(holder.wait().status == .exited(76))
+        #expect(other.wait().status == .exited(76), "its file has another name now")
+        for waiter in waiters { #expect(waiter.wait().status == .exited(0), "\(waiter.err)") }
+        #expect(Set(oracle.names) == ["other", "1", "2", "3"])
+    }
+
+    @Test func waiterMakesTheFileAnewWhereItIsGone() throws {
+        let sandbox = try Sandbox()
+        let holder = try sandbox.starting("acquire", "-q", "board.queue", "--", "sleep", "60")
+        #expect(Event.happens { (try? sandbox.semq("status", "board.queue").out.contains("held")) == true })
+        let waiter = try sandbox.starting("acquire", "board.queue", "--", "echo", "in")
+        #expect(Event.happens { (try? sandbox.semq("status", "board.queue").out.contains("1 waiting")) == true })
+        unlink(sandbox.path("board.queue"))
+        let result = waiter.wait()
+        #expect(result.status == .exited(0) && result.out == "in\n")
+        #expect(result.err.contains("made the queue "))
+        #expect(holder.wait().status == .exited(76))
+        #expect(try sandbox.semq("status", "board.queue").out == "board.queue: free, nobody waits\n")
+    }
+
+    /// Told not to make a queue, a waiter doesn't make one anew either.
+    @Test func waiterForAnExistingQueueEndsWhenItIsGone() throws {
+        let sandbox = try Sandbox()
+        let holder = try sandbox.starting("acquire", "-q", "board.queue", "--", "sleep", "60")
+        #expect(Event.happens { (try? sandbox.semq("status", "board.queue").out.contains("held")) == true })
+        let waiter = try sandbox.starting("acquire", "-q", "--existing", "board.queue", "--", "echo", "in")
+        #expect(Event.happens { (try? sandbox.semq("status", "board.queue").out.contains("1 waiting")) == true })
+        unlink(sandbox.path("board.queue"))
+        let result = waiter.wait()
+        #expect(result.status == .exited(73) && result.out.isEmpty)
+        #expect(result.err.hasPrefix("semq: board.queue: there is no such queue"))
+        #expect(holder.wait().status == .exited(76))
+        #expect(!sandbox.exists("board.queue"))
+    }
+}
