@@ -17,10 +17,13 @@ package final class Grant: Sendable {
     let party: Party
     /// The path that the queue was asked for by.
     package let path: String
+    private let history: History
 
     init(
-        file: QueueFile, description: Description, queue: UInt64, path: String, holder: SlotRecord.Holder, slot: Int
+        file: QueueFile, description: Description, queue: UInt64, path: String, holder: SlotRecord.Holder, slot: Int,
+        history: History
     ) {
+        self.history = history
         self.file = file
         self.description = description
         self.queue = queue
@@ -52,7 +55,7 @@ package final class Grant: Sendable {
         self.init(
             file: QueueFile(path: path, identity: QueueFile.Identity(device: words[1], inode: words[2])),
             description: Description(owning: Int32(words[0])), queue: record.queue, path: path, holder: holder,
-            slot: record.slot)
+            slot: record.slot, history: History(of: path))
     }
 
     /// The descriptor to hand to a command, so that the lock follows the work.
@@ -77,7 +80,7 @@ package final class Grant: Sendable {
         QueueFile.write(
             SlotRecord(queue: queue, slot: slot, holder: nil).line, at: QueueFile.slotLines.lowerBound + slot,
             to: description)
-        History(of: file.path).append(
+        history.append(
             .released, at: .now(),
             History.member(ticket, party) + [("slot", .integer(Int64(slot))), ("token", .integer(token))])
         description.unlockAll()

@@ -5,7 +5,7 @@ internal import Glibc
 ///
 /// Written with one call for each event and never waited for: a history that can't be written stops
 /// nothing. At ``limit`` bytes the file becomes `<queue>.history.1`, in place of the one before.
-package struct History {
+package final class History: Sendable {
     enum Event: String {
         case granted, released, lost, removed, paused, resumed
         case concurrency
@@ -15,38 +15,49 @@ package struct History {
     static let limit: off_t = 1 << 20
 
     let path: String
+    /// Kept open from one event to the next; −1 before the first.
+    private let descriptor = Guarded<Int32>(-1)
 
     package init(of queuePath: String) { path = queuePath + ".history" }
+
+    deinit { descriptor.withLock { if $0 >= 0 { close($0) } } }
 
     var previousPath: String { path + ".1" }
 
     func append(_ event: Event, at time: Timestamp, _ fields: [(String, JSON)]) {
         var line = JSON.object([("time", .string(time.rfc3339Precise)), ("event", .string(event.rawValue))] + fields).utf8
         line.append(UInt8(ascii: "\n"))
-        guard let descriptor = open() else { return }
-        defer { close(descriptor) }
-        _ = line.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
+        descriptor.withLock { descriptor in
+            guard isCurrent(&descriptor) else { return }
+            _ = line.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
+        }
     }
 
-    private func open() -> Int32? {
-        let flags = O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY
-        for _ in 0..<2 {
-            var descriptor = Glibc.open(path, flags)
-            if descriptor < 0, errno == ENOENT {
-                descriptor = Glibc.open(path, flags | O_CREAT, 0o600)
-                var folder = stat()
-                if descriptor >= 0, stat(QueueFile.parent(of: path), &folder) == 0 {
-                    fchmod(descriptor, 0o666 & folder.st_mode)
-                }
-            }
-            guard descriptor >= 0 else { return nil }
+    /// Whether the descriptor, opened anew where that must be, is the page to write on.
+    private func isCurrent(_ descriptor: inout Int32) -> Bool {
+        for _ in 0..<3 {
+            if descriptor < 0 { descriptor = open() }
             var info = stat()
-            if fstat(descriptor, &info) == 0, info.st_size < Self.limit { return descriptor }
-            // Two who turn the page at once: the second finds the new page, or turns an empty one.
+            guard descriptor >= 0, fstat(descriptor, &info) == 0 else { return false }
+            if info.st_size < Self.limit, info.st_nlink > 0 { return true }
+            // Full, turned by somebody else or deleted. Two who turn the page at once: the second finds the
+            // new page, or turns an empty one.
             close(descriptor)
-            guard rename(path, previousPath) == 0 else { return nil }
+            descriptor = -1
+            var named = stat()
+            if lstat(path, &named) == 0, named.st_size >= Self.limit, rename(path, previousPath) != 0 { return false }
         }
-        return nil
+        return false
+    }
+
+    private func open() -> Int32 {
+        let flags = O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY
+        let existing = Glibc.open(path, flags)
+        guard existing < 0, errno == ENOENT else { return existing }
+        let new = Glibc.open(path, flags | O_CREAT, 0o600)
+        var folder = stat()
+        if new >= 0, stat(QueueFile.parent(of: path), &folder) == 0 { fchmod(new, 0o666 & folder.st_mode) }
+        return new
     }
 
     /// The lines kept, oldest first.

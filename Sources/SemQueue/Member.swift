@@ -17,6 +17,7 @@ struct Member {
     private let gate: Gate
     private let made: Bool
     private let party: Party
+    private let history: History
     private let news = News()
 
     /// What was found under the mutex and is told after it: nothing is printed under the mutex.
@@ -32,13 +33,17 @@ struct Member {
     /// A new member of the queue at `path`, or an outcome without one.
     /// - Throws: ``SemaphoreError``; nothing is held and nothing left behind then.
     static func acquire(
-        _ path: String, _ request: Request, alarm: Alarm, observer: any WaitObserver
+        _ path: String, _ request: Request, alarm: Alarm, observer: any WaitObserver, keeping kept: KeptOpen? = nil
     ) throws -> Outcome {
         let deadline = request.limit.flatMap { $0 == .zero ? nil : Duration.monotonic() + $0 }
         while true {
-            let member = try Member(path, request, alarm, observer, deadline)
             do {
-                return try member.run()
+                let member = try Member(path, request, alarm, observer, deadline, kept)
+                let outcome = try member.run()
+                kept?.keep(member.gate, of: member.file)
+                return outcome
+            } catch let error as SemaphoreError where error.systemError == ESTALE {
+                continue
             } catch is Replaced {
                 continue
             } catch let failure as Gate.Failure {
@@ -51,7 +56,7 @@ struct Member {
     static func identify(
         _ path: String, _ request: Request, alarm: Alarm, observer: any WaitObserver
     ) throws -> UInt64 {
-        let member = try Member(path, request, alarm, observer, nil)
+        let member = try Member(path, request, alarm, observer, nil, nil)
         if let header = Book.header(from: member.own) { return header.queue }
         return try member.locked { try member.openBook() }.queue
     }
@@ -60,7 +65,8 @@ struct Member {
     private struct Replaced: Error {}
 
     private init(
-        _ path: String, _ request: Request, _ alarm: Alarm, _ observer: any WaitObserver, _ deadline: Duration?
+        _ path: String, _ request: Request, _ alarm: Alarm, _ observer: any WaitObserver, _ deadline: Duration?,
+        _ kept: KeptOpen?
     ) throws {
         self.path = path
         self.request = request
@@ -69,7 +75,8 @@ struct Member {
         self.deadline = deadline
         let options = QueueFile.Options(create: !request.existing, anyFilesystem: request.anyFilesystem)
         (file, own, made) = try QueueFile.open(path, options)
-        gate = Gate(description: try file.reopen())
+        gate = try kept?.takeGate(of: file) ?? Gate(description: file.reopen())
+        history = kept?.history ?? History(of: path)
         party = Party(
             pid: getpid(), host: LocalHost.name, user: LocalHost.user, description: request.description)
     }
@@ -282,7 +289,6 @@ struct Member {
         _ = own.tryLock(.read, LockSpace.placeAndMember(ticket))
         let now = Timestamp.now()
         let line = QueueFile.slotLines.lowerBound + slot
-        let history = History(of: path)
         if let lost = QueueFile.record(SlotRecord.self, at: line, from: own)?.holder {
             history.append(
                 .lost, at: now,
@@ -298,7 +304,7 @@ struct Member {
             .granted, at: now,
             History.member(ticket, party)
                 + [("slot", .integer(Int64(slot))), ("token", .integer(header.lastToken))])
-        return Grant(file: file, description: own, queue: header.queue, path: path, holder: holder, slot: slot)
+        return Grant(file: file, description: own, queue: header.queue, path: path, holder: holder, slot: slot, history: history)
     }
 }
 

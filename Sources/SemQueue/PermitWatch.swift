@@ -1,26 +1,68 @@
-/// Runs a body beside a watch over its permit.
-enum PermitWatch {
+internal import Glibc
+
+/// Looks once a second whether the permits that this process holds still stand. One thread for all of
+/// them, which ends when there has been none for a minute.
+final class PermitWatch: Sendable {
+    static let shared = PermitWatch()
+
+    private struct State {
+        var watched: [ObjectIdentifier: (grant: Grant, lost: @Sendable (Grant.Loss) -> Void)] = [:]
+        var isRunning = false
+    }
+
+    private let state = Guarded(State())
     private static let interval = Duration.seconds(1)
 
+    /// Runs a body as a task of its own, which is cancelled when its permit is lost.
     /// - Returns: what the body returns.
-    /// - Throws: what the body throws, or ``SemaphoreError`` when the permit was lost; the body has been
-    ///   cancelled and has ended then.
+    /// - Throws: what the body throws, or ``SemaphoreError`` when the permit was lost; the body has ended then.
     static func run<Result: Sendable>(
         _ grant: Grant, _ body: @escaping @Sendable () async throws -> Result
     ) async throws -> Result {
-        try await withThrowingTaskGroup(of: Result?.self) { group in
-            group.addTask { try await body() }
-            group.addTask {
-                while true {
-                    do { try await Task.sleep(for: interval) } catch { return nil }
-                    if let loss = grant.loss() { throw loss.error(at: grant.path) }
-                }
+        let loss = Guarded<Grant.Loss?>(nil)
+        // Runs here and now up to its first suspension: a short body costs no change of threads.
+        let task = Task.immediate { try await body() }
+        shared.add(grant) { found in
+            loss.withLock { $0 = found }
+            task.cancel()
+        }
+        defer { shared.remove(grant) }
+        let result = await withTaskCancellationHandler { await task.result } onCancel: { task.cancel() }
+        if let loss = loss.withLock({ $0 }) { throw loss.error(at: grant.path) }
+        return try result.get()
+    }
+
+    private func add(_ grant: Grant, _ lost: @escaping @Sendable (Grant.Loss) -> Void) {
+        let mustStart = state.withLock { state in
+            state.watched[ObjectIdentifier(grant)] = (grant, lost)
+            defer { state.isRunning = true }
+            return !state.isRunning
+        }
+        guard mustStart else { return }
+        do {
+            try BlockingThread.start { self.look() }.detach()
+        } catch {
+            state.withLock { $0.isRunning = false }  // the next permit tries again
+        }
+    }
+
+    private func remove(_ grant: Grant) {
+        state.withLock { $0.watched[ObjectIdentifier(grant)] = nil }
+    }
+
+    private func look() {
+        var idle = 0
+        while idle < 60 {
+            var pause = timespec(Self.interval)
+            nanosleep(&pause, nil)
+            let watched = state.withLock { state in
+                idle = state.watched.isEmpty ? idle + 1 : 0
+                state.isRunning = idle < 60
+                return Array(state.watched.values)
             }
-            defer { group.cancelAll() }
-            while let result = try await group.next() {
-                if let result { return result }
+            for (grant, lost) in watched {
+                if let loss = grant.loss() { lost(loss) }
             }
-            throw CancellationError()
         }
     }
 }
@@ -29,7 +71,8 @@ extension Grant.Loss {
     func error(at path: String) -> SemaphoreError {
         switch self {
         case .fileReplaced:
-            SemaphoreError(.lost, "\(path): the permit is lost, because the queue file was deleted or replaced while it was held")
+            SemaphoreError(
+                .lost, "\(path): the permit is lost, because the queue file was deleted or replaced while it was held")
         case .released(let by, let reason, _):
             SemaphoreError(.removed, "\(path): \(by) has ended this turn: \(reason)")
         }

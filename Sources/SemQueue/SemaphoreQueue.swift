@@ -27,6 +27,7 @@ public struct SemaphoreQueue: Sendable {
     }
 
     private let path: String
+    private let kept: KeptOpen
 
     /// Names a queue; its file is made by the first to acquire.
     /// - Parameter address: a path. Relative ones start at the current folder, at each use.
@@ -34,7 +35,9 @@ public struct SemaphoreQueue: Sendable {
     ///   one on another host.
     public init(_ address: String) throws {
         switch try Address(address) {
-        case .local(let path): self.path = path
+        case .local(let path):
+            self.path = path
+            kept = KeptOpen(path)
         case .remote(let host, _):
             throw SemaphoreError(.unreachable, "\(address): semaphores on other hosts (\(host)) can't be reached by this version")
         }
@@ -146,7 +149,7 @@ extension SemaphoreQueue {
         var first = request
         (first.limit, first.mutexLimit) = (.zero, .zero)
         let alarm = Alarm()
-        var outcome = try Member.acquire(path, first, alarm: alarm, observer: Unobserved())
+        var outcome = try Member.acquire(path, first, alarm: alarm, observer: Unobserved(), keeping: kept)
         if case .granted(let grant) = outcome { return grant }
         if case .busy = outcome, request.limit == .zero { return nil }
         outcome = try await withTaskCancellationHandler {
