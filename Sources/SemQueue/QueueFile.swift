@@ -72,10 +72,11 @@ struct QueueFile: Sendable {
         return description
     }
 
-    /// Whether the path still names the file that was opened.
+    /// Whether the path still names the file that was opened. What can't be looked at is taken to be there.
     func isInPlace() -> Bool {
         var info = stat()
-        return lstat(path, &info) == 0 && Identity(info) == identity
+        guard lstat(path, &info) == 0 else { return errno != ENOENT && errno != ENOTDIR }
+        return Identity(info) == identity
     }
 
     private static func openDescriptor(
@@ -117,6 +118,13 @@ struct QueueFile: Sendable {
         var info = stat()
         guard stat(parent(of: path), &info) == 0 else { return }
         fchmod(descriptor, 0o666 & info.st_mode)
+    }
+
+    /// The path from the root, whatever folder the process changes to later. Links stay as they are.
+    static func fromRoot(_ path: String) -> String {
+        guard !path.hasPrefix("/"), let folder = getcwd(nil, 0) else { return path }
+        defer { free(folder) }
+        return String(cString: folder) + "/" + path
     }
 
     static func parent(of path: String) -> String {

@@ -30,14 +30,14 @@ public struct SemaphoreQueue: Sendable {
     private let kept: KeptOpen
 
     /// Names a queue; its file is made by the first to acquire.
-    /// - Parameter address: a path. Relative ones start at the current folder, at each use.
+    /// - Parameter address: a path; a relative one starts at the current folder as it is now.
     /// - Throws: ``SemaphoreError`` with code `usage` for an address that names nothing, `unreachable` for
     ///   one on another host.
     public init(_ address: String) throws {
         switch try Address(address) {
         case .local(let path):
-            self.path = path
-            kept = KeptOpen(path)
+            self.path = QueueFile.fromRoot(path)
+            kept = KeptOpen(self.path)
         case .remote(let host, _):
             throw SemaphoreError(.unreachable, "\(address): semaphores on other hosts (\(host)) can't be reached by this version")
         }
