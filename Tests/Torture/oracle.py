@@ -46,6 +46,7 @@ class Evidence:
     stopped: dict = field(default_factory=dict)  # job: [(from, to)] while its semq stood still
     # The largest concurrency that may be in force, from a moment on: [(ns, limit)].
     limits: list = field(default_factory=list)
+    headers_lost: list = field(default_factory=list)  # ns: tickets may be numbered anew from there
     disturbed: list = field(default_factory=list)  # [(from, to)]: no grant can be expected there
     # CLOCK_REALTIME − CLOCK_MONOTONIC, the least and the most seen: a token is the wall clock in µs.
     clock: tuple = (0, 0)
@@ -185,8 +186,9 @@ def _inversions(order, evidence, found):
         if ahead is None or section.ticket > ahead.ticket:
             highest[priority] = section
             continue
-        if evidence.spawned[section.job] > ahead.entry:
-            continue  # it came later: numbers were drawn anew after the header was lost
+        since = min(evidence.spawned[section.job], evidence.spawned[ahead.job])
+        if any(since <= lost <= section.entry for lost in evidence.headers_lost):
+            continue  # it may have come later: the numbers tell nothing
         found.inversions += 1
         stops = evidence.stopped.get(section.job, ())
         if any(start <= ahead.entry for start, _ in stops):
@@ -207,7 +209,8 @@ def _recovery(order, slots, evidence, found):
             found.recoveries += 1
             took = after.entry - section.end
             if took > found.recovery[0]:
-                found.recovery = (took, f"from the kill of job {section.job} to job {after.job}, slot {section.slot}")
+                where = f"from the kill of job {section.job} at {section.end / 1e9:.6f} to job {after.job}, slot {section.slot}"
+                found.recovery = (took, where)
     entries = sorted(section.entry for section in order)
     for before, after in zip(entries, entries[1:]):
         if after - before > found.silence[0]:

@@ -18,7 +18,7 @@ FAULTS = SIGNALLED + DAMAGED + CHANGED
 JOBS = ("daemon left behind", "waiter gives up (-w)", "no waiting (-n)", "priority")
 
 FLIGHT = 24  # jobs kept in flight
-LONG_STOP = 6.5  # seconds: longer than a head of the queue that doesn't respond is waited for
+LONG_STOP = 8  # seconds: longer than a head of the queue that doesn't respond is waited for
 
 
 @dataclass
@@ -52,7 +52,7 @@ class Job:
 def draw_faults(seed, concurrency, seconds):
     """The faults of one round. Each kind comes equally often, in an order and with gaps from the seed."""
     dice = random.Random(f"{seed}/{concurrency}/faults")
-    decks = max(1, round(seconds * 0.8))
+    decks = max(1, round(seconds * 0.85))
     kinds = [kind for _ in range(decks) for kind in dice.sample(FAULTS, len(FAULTS))]
     start, end = min(0.5, seconds / 10), seconds * 0.96
     moments = sorted(dice.uniform(start, end) for _ in kinds)
@@ -89,7 +89,8 @@ def _draw(dice, kind, concurrency):
 
 def draw_job(seed, concurrency, number):
     dice = random.Random(f"{seed}/{concurrency}/job/{number}")
-    job = Job(number, section=int(dice.uniform(1000, 3000)))
+    # Longer where more are inside at once, or the machine would be the bottleneck and nobody would wait.
+    job = Job(number, section=int(dice.uniform(1000, 3000) * (1 + (concurrency - 1) * 1.5)))
     what = dice.random()
     options = []
     if what < 0.13:
@@ -101,7 +102,8 @@ def draw_job(seed, concurrency, number):
     elif what < 0.40:
         options += ["-n"]
     if dice.random() < 0.10:
-        job.priority = dice.choice((-1, 1, 2))
+        # The lowest would wait as long as others come, until only such are left.
+        job.priority = dice.choice((-1, 1, 2) if "-w" in options else (1, 2))
         options += ["--priority", str(job.priority)]
     if dice.random() < 0.75:
         options += ["-q"]

@@ -29,10 +29,13 @@ def figures(rounds):
     row("  of stopped waiters passed", lambda each: each.findings.passed)
     row("token order violations", lambda each: len(each.findings.tokens))
     row("slots leaked", lambda each: len(each.leaks))
+    row("damaged beyond recognition", lambda each: each.emptied)
     row("kills inside, recovered from", lambda each: each.findings.recoveries)
     row("longest recovery", lambda each: milliseconds(each.findings.recovery[0]), longest)
     row("longest without a grant", lambda each: milliseconds(each.findings.silence[0]), longest)
-    row("stopped ones set going again", lambda each: each.swept)
+    for each in rounds:
+        if each.findings.recoveries:
+            print(f"longest recovery at N = {each.concurrency}: {each.findings.recovery[1]}")
     exits = sum((each.exits for each in rounds), Counter())
     print("exit codes: " + ", ".join(f"{code}: {count}" for code, count in sorted(exits.items(), key=str) if count))
 
@@ -67,7 +70,9 @@ def checks(rounds, seconds):
         checks.check(not each.leaks, f"slots leaked {at}", each.leaks)
         checks.check(not found.unexplained, f"{len(found.unexplained)} unexplained inversions {at}", found.unexplained)
         checks.check(not found.vanished, f"{len(found.vanished)} commands ended by nobody known {at}", found.vanished)
-        checks.check(not each.odd_exits, f"{len(each.odd_exits)} jobs that nothing was done to failed {at}", each.odd_exits)
+        odd = [text for _, _, text in each.odd_exits]
+        checks.check(not odd, f"{len(odd)} jobs that nothing was done to failed {at}", odd)
+        checks.check(not each.swept, f"{len(each.swept)} semq stood still after all had been told to go on {at}", each.swept)
         checks.check(not each.problems, f"problems {at}", each.problems)
     if seconds >= MINIMUM_SECONDS:
         grants = sum(each.findings.grants for each in rounds)

@@ -15,6 +15,7 @@ import plan
 import processes
 
 SLOTS = 64
+UNUSABLE = 65  # semq's exit code where it can't tell that the file is a queue
 
 
 class Round:
@@ -39,12 +40,16 @@ class Round:
         self.entered = {}  # job number: words of its E line
         self.left = set()
         self.touched = set()  # jobs that something was done to
+        self.orphaned = set()  # jobs of which a process was killed
+        self.deeds = []  # (ns, what), in their order
         self.standing = set()  # pids that were stopped by the plan
         self.seen_stopped = set()
         self.exits = Counter()
         self.odd_exits = []
         self.done = Counter()  # faults by kind
-        self.swept = 0
+        self.foreign = False  # nothing in the file was a queue's any more, and nobody used it
+        self.emptied = 0  # how often that was so
+        self.swept = []  # texts: a semq that stood still and nobody had stopped it, or no longer
         self.problems = []  # texts: what went wrong beyond what the log tells
 
         self.armed = deque()  # faults that wait for a victim
@@ -70,7 +75,8 @@ class Round:
             self._at(self.start + int(fault.at * 1e9), lambda fault=fault: self._do(fault))
         self._at(self.start, self._sweep)
         end = self.start + int(self.seconds * 1e9)
-        while time.monotonic_ns() < end:
+        # What found no victim yet gets some more time.
+        while (now := time.monotonic_ns()) < end or (self.armed and now < end + 5_000_000_000):
             self._step()
             for _ in range(min(6, plan.FLIGHT - len(self.fronts))):
                 self._spawn()
@@ -95,6 +101,9 @@ class Round:
 
     def _after(self, seconds, action):
         self._at(time.monotonic_ns() + int(seconds * 1e9), action)
+
+    def _note(self, moment, what):
+        self.deeds.append((moment, what))
 
     def _note_clock(self):
         now = time.time_ns() - time.monotonic_ns()
@@ -141,8 +150,10 @@ class Round:
             self.exits[code] += 1
             options = self.jobs[number][0].options
             expected = {0, 75} if "-w" in options or "-n" in options else {0}
+            if self.foreign:
+                expected.add(UNUSABLE)
             if number not in self.touched and code not in expected and self.locked:
-                self.odd_exits.append(f"job {number} ended with {code}: {' '.join(options)}")
+                self.odd_exits.append((time.monotonic(), code, f"job {number} ended with {code}: {' '.join(options)}"))
 
     def _read_log(self):
         chunk = self.log.read(1 << 20)
@@ -222,10 +233,11 @@ class Round:
                     time.sleep(fault.draw["gap"])
                 moment = processes.send(pid, signal.SIGKILL, name)
                 if moment is None:
-                    # Its command has ended meanwhile.
-                    self.touched.add(number)
-                    self.armed.append(fault)
-                    return
+                    if index == 0:
+                        self.armed.append(fault)
+                        return
+                    continue  # the first one's end was the end of this one too
+                self._note(moment, f"{fault.kind}: process {pid} of job {number}")
                 if pid == worker:
                     self.evidence.kills.setdefault(pid, moment)
             self.touched.add(number)
@@ -244,7 +256,9 @@ class Round:
             return False
         self.touched.add(number)
         self.done[fault.kind] += 1
+        self._note(moment, f"{fault.kind}: process {pid} of job {number}")
         if kind == signal.SIGKILL:
+            self.orphaned.add(number)
             self.evidence.kills.setdefault(pid, moment)
         if kind == signal.SIGSTOP:
             self.standing.add(pid)
@@ -254,6 +268,11 @@ class Round:
 
     def _go_on(self, number, pid, since):
         self.standing.discard(pid)
+        front = self.jobs[number][1]
+        if number in self.orphaned and pid != front:
+            # semq stopped together with its command, and the guardian that would set it going is dead.
+            processes.send(front, signal.SIGCONT)
+        self._note(time.monotonic_ns(), f"SIGCONT: process {pid} of job {number}")
         processes.send(pid, signal.SIGCONT)
         self.evidence.disturbed.append((since, time.monotonic_ns()))
 
@@ -265,8 +284,9 @@ class Round:
             if about and about[0] == "T" and pid not in self.standing:
                 stopped.add(pid)
         for pid in stopped & self.seen_stopped:
-            processes.send(pid, signal.SIGCONT)
-            self.swept += 1
+            moment = processes.send(pid, signal.SIGCONT)
+            if moment:
+                self.swept.append(f"at {moment / 1e9:.6f}: process {pid} of job {self.fronts[pid]}")
         self.seen_stopped = stopped
         if not self.ending:
             self._after(0.5, self._sweep)
@@ -275,7 +295,9 @@ class Round:
         moment = time.monotonic_ns()
         header = damage.damage(self.semq.queue, fault.kind.removeprefix("file "), fault.draw["bytes"])
         self.done[fault.kind] += 1
+        self._note(moment, f"{fault.kind}{', header' if header else ''}")
         if header:
+            self.evidence.headers_lost.append(moment)
             self._after(fault.draw["mend"], self._set_base)
             self._after(fault.draw["mend"] + 0.05, lambda: self.evidence.disturbed.append((moment, time.monotonic_ns())))
 
@@ -297,6 +319,17 @@ class Round:
         moment = time.monotonic_ns()
         code = os.waitstatus_to_exitcode(status)
         self.exits[f"set: {code}"] += code != 0
+        self._note(since, f"set {' '.join(change)}, done {(moment - since) / 1e9:.6f} s later: {code}")
+        if code == UNUSABLE:
+            # Damaged beyond recognition while nobody stood in the queue: semq refuses to overwrite it. Made empty, it
+            # is a new one.
+            self.odd_exits = [odd for odd in self.odd_exits if odd[1] != UNUSABLE or odd[0] < since / 1e9 - 1]
+            self.foreign = True
+            self.emptied += 1
+            os.truncate(self.semq.queue, 0)
+            self.evidence.headers_lost.append(moment)
+        elif code == 0 and self.foreign:
+            self._after(0.2, self._is_queue_again)
         if change[0] == "--concurrency" and code == 0:
             self.limit = int(change[1])
             self.evidence.limits.append((moment, self.limit))
@@ -307,6 +340,9 @@ class Round:
         self.evidence.disturbed.append((since, moment))
         if code != 0 and change[0] in ("--resume", "--concurrency"):
             self.admin.append(change)
+
+    def _is_queue_again(self):
+        self.foreign = False
 
     # The end
 
@@ -380,6 +416,8 @@ class Round:
         with open(self.counters, "rb") as file:
             content = file.read()
         final = [int.from_bytes(content[i : i + 8], "little") for i in range(0, len(content), 8)]
+        with open(os.path.join(self.folder, "deeds"), "w") as file:
+            file.writelines(f"{moment / 1e9:.6f} {what}\n" for moment, what in sorted(self.deeds))
         self.leaks = self.leaked() if self.locked else []
         self.findings = oracle.judge(sections, self.evidence, final)
         return self
