@@ -25,7 +25,7 @@ import Testing
         #expect(try !sandbox.isFree("q"))
         #expect(sandbox.view("q")?.holders.count == 1)
         let waiter = try sandbox.waiting("q", as: "next")
-        sandbox.open("go")
+        try sandbox.open("go")
         #expect(waiter.wait().status == .exited(0))
         #expect(Event.happens { !Processes.isAlive(guardian) })
     }
@@ -37,7 +37,7 @@ import Testing
         #expect(Event.happens { !Processes.isAlive(guardian) })
         #expect(Processes.isAlive(command))
         #expect(try !sandbox.isFree("q"))
-        sandbox.open("go")
+        try sandbox.open("go")
         #expect(semq.wait() == .init(status: .exited(3), out: "", err: ""))
         #expect(try sandbox.isFree("q"))
         #expect(try sandbox.semq("history", "--json", "q").out.contains("\"event\": \"released\""))
@@ -67,7 +67,7 @@ import Testing
         #expect(Processes.isAlive(command))
         #expect(try !sandbox.isFree("q"))
         let waiter = try sandbox.waiting("q", as: "next")
-        sandbox.open("go")
+        try sandbox.open("go")
         #expect(waiter.wait().status == .exited(0))
         #expect(!Processes.isAlive(command))
     }
@@ -76,7 +76,7 @@ import Testing
         let sandbox = try Sandbox()
         let (semq, guardian, _) = try working(sandbox)
         kill(guardian, SIGSTOP)
-        sandbox.open("go")
+        try sandbox.open("go")
         #expect(semq.wait().status == .exited(3))
     }
 
@@ -129,7 +129,7 @@ import Testing
         semq.send(SIGKILL)
         semq.wait()
         #expect(try !sandbox.isFree("q"), "the guardian has it")
-        sandbox.open("go")
+        try sandbox.open("go")
         #expect(sandbox.queue("q") { $0.holders.isEmpty })
     }
 
@@ -204,7 +204,7 @@ import Testing
             "semq acquire -q q -- bash -c 'echo last; exec >&-; read x < go' | (cat > copied; : > ended)")
         #expect(Event.happens { sandbox.exists("ended") }, "semq and its guardian keep no end of the pipe open")
         #expect(sandbox.read("copied") == "last\n")
-        sandbox.open("go")
+        try sandbox.open("go")
         semq.wait()
     }
 }

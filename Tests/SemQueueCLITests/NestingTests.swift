@@ -32,7 +32,7 @@ import Testing
         #expect(Event.happens { sandbox.exists("over") })
         let waiter = try sandbox.waiting("q", as: "next")
         #expect(try !sandbox.isFree("q"))
-        sandbox.open("go")
+        try sandbox.open("go")
         #expect(waiter.wait().status == .exited(0))
         #expect(outer.wait().status == .exited(0))
     }

@@ -67,14 +67,20 @@ extension Sandbox {
     /// Makes a FIFO on which a command waits with `read go < NAME`.
     func gate(_ name: String) throws { try #require(mkfifo(path(name), 0o600) == 0) }
 
-    /// Lets the command that waits at the FIFO go on.
-    func open(_ gate: String) {
+    /// The writing end of a FIFO, once a command has it open for reading.
+    func writing(_ gate: String) throws -> Int32 {
         var descriptor: Int32 = -1
-        #expect(
-            Event.happens {
-                descriptor = Glibc.open(path(gate), O_WRONLY | O_NONBLOCK | O_CLOEXEC)
-                return descriptor >= 0
-            })
+        let isOpen = Event.happens {
+            descriptor = Glibc.open(path(gate), O_WRONLY | O_NONBLOCK | O_CLOEXEC)
+            return descriptor >= 0
+        }
+        try #require(isOpen, "nobody reads \(gate)")
+        return descriptor
+    }
+
+    /// Lets the command that waits at the FIFO go on.
+    func open(_ gate: String) throws {
+        let descriptor = try writing(gate)
         #expect(Glibc.write(descriptor, "go\n", 3) == 3)
         close(descriptor)
     }

@@ -111,7 +111,7 @@ import Testing
         bash.line("kill -TSTP %1; jobs; echo prompt")
         #expect(bash.sees("prompt"))
         bash.line("bg; wait %1; echo code $?")
-        sandbox.open("go")
+        try sandbox.open("go")
         #expect(bash.sees("done"))
         #expect(bash.sees("code 4"))
     }
@@ -250,7 +250,7 @@ import Testing
         let semq = try sandbox.startingShell("exec nohup semq acquire -q q -- sh -c ': > ready; read x < go; exit 2'")
         #expect(Event.happens { sandbox.exists("ready") })
         semq.send(SIGHUP)
-        sandbox.open("go")
+        try sandbox.open("go")
         #expect(semq.wait().status == .exited(2))
     }
 }
