@@ -13,6 +13,19 @@
 #include <sys/vfs.h>
 #endif
 
+static int argument_count;
+static char **argument_values;
+
+// glibc and dyld hand these to constructors; main's own belong to Swift.
+__attribute__((constructor)) static void keep_arguments(int argc, char **argv) {
+    argument_count = argc;
+    argument_values = argv;
+}
+
+int semq_argument_count(void) { return argument_count; }
+
+const char *semq_argument(int index) { return argument_values[index]; }
+
 int semq_fork(void) { return fork(); }
 
 int semq_become_subreaper(void) {

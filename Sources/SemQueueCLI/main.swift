@@ -4,7 +4,7 @@ internal import SemQueue
 // No async main and no Dispatch: the guardian is forked from a process with one thread.
 StandardDescriptors.fill()
 do {
-    exit(try Command.run(CommandLine.arguments).rawValue)
+    exit(try Command.run(Arguments.all).rawValue)
 } catch let asked as HelpAsked {
     Terminal.print(try! Help.text(for: asked.command))  // a command that exists has its text
     exit(0)

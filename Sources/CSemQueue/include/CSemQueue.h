@@ -45,6 +45,10 @@ void semq_alarm_delete(semq_timer timer);
 
 // MARK: process.c
 
+/// The words that the program was started with, its own name first.
+int semq_argument_count(void);
+const char *semq_argument(int index);
+
 /// fork(2), which Swift hides. Only for a process that has no second thread.
 int semq_fork(void);
 
