@@ -48,12 +48,12 @@ package indirect enum JSON {
 
     private static func quote(_ value: String, to bytes: inout [UInt8]) {
         bytes.append(UInt8(ascii: "\""))
-        for byte in value.utf8 {
-            switch byte {
-            case UInt8(ascii: "\""), UInt8(ascii: "\\"): bytes += [UInt8(ascii: "\\"), byte]
-            case UInt8(ascii: "\n"): bytes += "\\n".utf8
-            case 0..<0x20, 0x7f: bytes += "\\u00".utf8 + Hexadecimal.digits(UInt64(byte), count: 2)
-            default: bytes.append(byte)
+        for scalar in value.unicodeScalars {
+            switch scalar {
+            case "\"", "\\": bytes += [UInt8(ascii: "\\"), UInt8(ascii: scalar)]
+            case "\n": bytes += "\\n".utf8
+            case _ where scalar.isControl: bytes += "\\u".utf8 + Hexadecimal.digits(UInt64(scalar.value), count: 4)
+            default: bytes += UTF8.encode(scalar)!
             }
         }
         bytes.append(UInt8(ascii: "\""))

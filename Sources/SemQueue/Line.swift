@@ -49,8 +49,7 @@ struct Line {
             var fits = start
             for scalar in value.unicodeScalars {
                 let mark = bytes.count
-                let escape = scalar == "%" || scalar.value < 0x20 || scalar.value == 0x7f
-                    || (escapingSpace && scalar == " ")
+                let escape = scalar == "%" || scalar.isControl || (escapingSpace && scalar == " ")
                 for byte in UTF8.encode(scalar)! {
                     if escape { bytes += Hexadecimal.percent(byte) } else { bytes.append(byte) }
                 }
