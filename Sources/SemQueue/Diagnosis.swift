@@ -32,6 +32,8 @@ package struct Diagnosis {
                 Finding(
                     subject: "file", verdict: canMake ? .note : .bad,
                     text: canMake ? "\(path): not there yet; the first acquire makes it in \(folder)" : error.message))
+            let folderDescriptor = missing ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1
+            if folderDescriptor >= 0 { findings.append(filesystem(Description(owning: folderDescriptor))) }
             if !missing { findings += stuck(path) }
             return findings
         }

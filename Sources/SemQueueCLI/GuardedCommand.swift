@@ -58,7 +58,7 @@ final class GuardedCommand {
         _ granted: Granted?, privateDescriptors: [Int32] = []
     ) throws(SemaphoreError) -> Prepared {
         var ends: [Int32] = [-1, -1]
-        guard let page = SharedPage(), socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue) | O_CLOEXEC, 0, &ends) == 0 else { throw Self.noRoom("memory or descriptors") }
+        guard let page = SharedPage(), socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue) | O_CLOEXEC, 0, &ends) == 0 else { throw Self.noRoom("memory or descriptors (ulimit -n)") }
         if let granted {
             page.start = granted.start
             _ = Self.send(ends[1])
