@@ -76,14 +76,16 @@ package final class Grant: Sendable {
         // A nested acquire first locks its byte for reading and then looks whether the ticket lives;
         // we first take the byte for writing and then give the ticket up: one of us sees the other.
         guard description.tryLock(.write, LockSpace.nested(ticket)) else { return false }
-        // The record first: found "held" under a free lock, it tells the next one of a loss.
-        QueueFile.write(
-            SlotRecord(queue: queue, slot: slot, holder: nil).line, at: QueueFile.slotLines.lowerBound + slot,
-            to: description)
+        defer { description.unlockAll() }
+        // Whoever finishes the work of a killed guardian may come second: the record may be another's by now.
+        let line = QueueFile.slotLines.lowerBound + slot
+        let record = QueueFile.record(SlotRecord.self, at: line, from: description)
+        guard record == nil || record?.holder?.token == token else { return true }
+        // The record before the lock: found "held" under a free lock, it tells the next one of a loss.
+        QueueFile.write(SlotRecord(queue: queue, slot: slot, holder: nil).line, at: line, to: description)
         history.append(
             .released, at: .now(),
             History.member(ticket, party) + [("slot", .integer(Int64(slot))), ("token", .integer(token))])
-        description.unlockAll()
         return true
     }
 

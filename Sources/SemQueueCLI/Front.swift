@@ -15,7 +15,10 @@ struct Front {
         // The command alone decides when its input and output are closed.
         StandardDescriptors.release([STDIN_FILENO, STDOUT_FILENO])
         var loss = Announcement(page: page)
-        while !guardianHasEnded() {
+        var guardianState = GuardianState.lives
+        while true {
+            guardianState = lookAtGuardian()
+            guard guardianState == .lives else { break }
             guard let received = Signals.next(Signals.supervised, within: .seconds(3600)) else { continue }
             switch received.signal {
             case Signals.alarm:
@@ -27,8 +30,8 @@ struct Front {
                 if received.sender != guardian { forward(received) }
             }
         }
-        if page.outcome == .none {
-            // The guardian was killed: orphans of its are our children now.
+        if guardianState == .wasKilled {
+            // Its orphans are our children now, and whatever it had left to do is ours.
             var supervisor = Supervisor(
                 page: page, permits: permits,
                 stateChanged: { stop in
@@ -45,12 +48,21 @@ struct Front {
         if received.fromProcess { kill(guardian, received.signal) }
     }
 
-    private func guardianHasEnded() -> Bool {
+    private enum GuardianState {
+        case lives
+        /// It has given the permits back.
+        case hasEnded
+        case wasKilled
+    }
+
+    private func lookAtGuardian() -> GuardianState {
         var pid: Int32 = 0
         var kind: Int32 = 0
         var number: Int32 = 0
         var childless = false
         while semq_peek_child(&pid, &kind, &number, &childless) {
+            // The command is our child only if its guardian is dead; its end is left to be learnt.
+            guard pid != page.commandPid else { return .wasKilled }
             guard pid == guardian else {
                 semq_reap_child(pid, kind)
                 continue
@@ -58,9 +70,10 @@ struct Front {
             // It has no business standing still.
             if kind == SEMQ_STOPPED { kill(guardian, SIGCONT) }
             semq_reap_child(pid, kind)
-            if kind == SEMQ_EXITED || kind == SEMQ_SIGNALED { return true }
+            if kind == SEMQ_EXITED { return .hasEnded }
+            if kind == SEMQ_SIGNALED { return .wasKilled }
         }
-        return childless
+        return childless ? .wasKilled : .lives
     }
 
     /// Stops this process as the command was stopped, until SIGCONT.

@@ -24,12 +24,19 @@ struct Supervisor {
         self.permits = permits
         self.stateChanged = stateChanged
         self.permitLost = permitLost
+        // What a killed guardian has begun goes on from there.
+        switch page.outcome {
+        case .none: break
+        case .lost: _ = state.handle(.lost(grace: .zero), at: .monotonic())
+        case .exited, .signaled, .notExecuted: commandHasEnded = true
+        }
     }
 
     /// Returns when the command has ended, its outcome is on the page and the permits are given back.
     mutating func run() {
         var nextInspection = Duration.monotonic() + .seconds(1)
         while true {
+            if commandHasEnded, perform(state.handle(.commandEnded, at: .monotonic())) == .finish { break }
             if reap() == .finish { break }
             let now = Duration.monotonic()
             let limit = min(state.sleep(at: now), max(.milliseconds(1), nextInspection - now))
