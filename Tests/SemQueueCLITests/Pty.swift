@@ -54,6 +54,7 @@ final class Pty {
         var variables = ProcessInfo.processInfo.environment.filter { !$0.key.hasPrefix("SEMQ_") }
         let bin = URL(fileURLWithPath: Sandbox.binary).deletingLastPathComponent().path
         variables["PATH"] = bin + ":" + (variables["PATH"] ?? "/usr/bin:/bin")
+        variables["NO_COLOR"] = nil
         variables.merge(["TERM": "xterm", "PS1": "% ", "HISTFILE": ""]) { $1 }
         variables.merge(environment) { $1 }
         var arguments = (["env", "-C", sandbox.folder] + words).map { strdup($0) } + [nil]

@@ -1,0 +1,189 @@
+import Foundation
+import Glibc
+import SemQueueTestSupport
+import Testing
+
+/// `semq status`: a table for people, JSON for programs, and both live.
+@Suite struct StatusTests {
+    /// A pool of two, both held, and two waiting, one of them with a priority.
+    private func busy(_ sandbox: Sandbox) throws -> [Running] {
+        _ = try sandbox.semq("set", "q", "--concurrency", "2")
+        return [
+            try sandbox.holding("q", as: "first"), try sandbox.holding("q", as: "second"),
+            try sandbox.waiting("q", as: "third"), try sandbox.waiting("q", as: "fourth", "--priority", "5"),
+        ]
+    }
+
+    // MARK: the table
+
+    @Test func theTableShowsWhoHoldsAndWhoWaitsInTheirOrder() throws {
+        let sandbox = try Sandbox()
+        let members = try busy(sandbox)
+        let lines = try sandbox.semq("status", "q").out.split(separator: "\n").map(String.init)
+        try #require(lines.count == 6)
+        #expect(lines[0] == "q: 2 of 2 held, 2 waiting")
+        #expect(lines[1].split(separator: " ") == ["TICKET", "WHO", "PID", "SINCE", "FOR", "WHAT"])
+        let rows = [
+            ("slot 0  1 ", 0, "first"), ("slot 1  2 ", 1, "second"), ("1.      4 p5 ", 3, "fourth"),
+            ("2.      3 ", 2, "third"),
+        ]
+        for (line, (start, index, what)) in zip(lines[2...], rows) {
+            #expect(line.hasPrefix("  " + start))
+            #expect(line.contains(#/@\S+ +(\d+)  \d\d:\d\d:\d\d  +\d+s  /#))
+            #expect(line.contains(" \(members[index].pid) "))
+            #expect(line.hasSuffix("  " + what))
+        }
+        for member in members { member.stop() }
+        #expect(try sandbox.semq("status", "q") == .init(status: .exited(0), out: "q: free, nobody waits\n", err: ""))
+    }
+
+    @Test func severalAreShownOneBelowTheOther() throws {
+        let sandbox = try Sandbox()
+        let holder = try sandbox.holding("a")
+        _ = try sandbox.semq("acquire", "-q", "b", "--", "true")
+        let text = try sandbox.semq("status", "a", "b").out
+        #expect(text.hasPrefix("a: held, nobody waits\n"))
+        #expect(text.hasSuffix("\n\nb: free, nobody waits\n"))
+        holder.stop()
+    }
+
+    @Test func aStoppedWaiterIsShownAsSuch() throws {
+        let sandbox = try Sandbox()
+        let holder = try sandbox.holding("q")
+        let bash = try Pty.bash(in: sandbox)
+        bash.line("semq acquire -m resting q -- true")
+        #expect(bash.sees("next in line"))
+        bash.type(Pty.suspend)
+        #expect(bash.sees("Stopped"))
+        let text = try sandbox.semq("status", "q").out
+        #expect(text.contains(/\n  stopped  .*  resting\n/))
+        holder.stop()
+    }
+
+    @Test func lookingChangesNothing() throws {
+        let sandbox = try Sandbox()
+        let holder = try sandbox.holding("q")
+        let (before, files) = (sandbox.bytes("q"), try FileManager.default.contentsOfDirectory(atPath: sandbox.folder))
+        chmod(sandbox.path("q"), 0o444)
+        for option in ["--json", "--"] { #expect(try sandbox.semq("status", option, "q").status == .exited(0)) }
+        #expect(sandbox.bytes("q") == before)
+        let new = try FileManager.default.contentsOfDirectory(atPath: sandbox.folder)
+        #expect(new.filter { !$0.hasPrefix(".") }.sorted() == files.filter { !$0.hasPrefix(".") }.sorted())
+        holder.stop()
+    }
+
+    // MARK: JSON
+
+    @Test func jsonHasOneObjectALineWithTheseMembers() throws {
+        let sandbox = try Sandbox()
+        let members = try busy(sandbox)
+        _ = try sandbox.semq("set", "q", "--pause", "why \"not\"")
+        _ = try sandbox.semq("acquire", "-q", "r", "--", "true")
+        let lines = try sandbox.semq("status", "--json", "q", "r").out.split(separator: "\n")
+        let objects = try lines.map {
+            try #require(JSONSerialization.jsonObject(with: Data($0.utf8)) as? [String: Any])
+        }
+        try #require(objects.count == 2)
+        for object in objects {
+            #expect(Set(object.keys) == ["semaphore", "concurrency", "paused", "holders", "waiting"])
+        }
+        let common: Set = ["ticket", "priority", "pid", "host", "user", "description", "since"]
+        for holder in try #require(objects[0]["holders"] as? [[String: Any]]) {
+            #expect(Set(holder.keys).isSuperset(of: common.union(["slot", "token"])))
+        }
+        for waiter in try #require(objects[0]["waiting"] as? [[String: Any]]) {
+            #expect(Set(waiter.keys).isSuperset(of: common))
+        }
+        #expect(objects[1]["paused"] is NSNull)
+        #expect((objects[1]["holders"] as? [Any])?.isEmpty == true)
+
+        let view = try #require(sandbox.view("q"))
+        #expect(view.paused?.reason == "why \"not\"")
+        #expect(view.holders.map(\.slot) == [0, 1])
+        #expect(view.holders.map(\.pid) + view.waiting.map(\.pid) == [0, 1, 3, 2].map { members[$0].pid })
+        #expect(view.waiting.map(\.priority) == [5, 0])
+        let times = view.holders.map(\.since) + view.waiting.map(\.since) + [view.paused?.since ?? ""]
+        for time in times {
+            #expect(time.wholeMatch(of: /\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z/) != nil, "RFC 3339")
+        }
+        for member in members { member.stop() }
+    }
+
+    @Test func aDescriptionComesOutAsItWentIn() throws {
+        let sandbox = try Sandbox()
+        for text in ["a \"b\" \\c", "tab\tnew\nline\u{1b}[1m", "größe 漢字 🚂", "100%", " x"] {
+            let holder = try sandbox.holding("q", as: text)
+            #expect(sandbox.view("q")?.holders.map(\.description) == [text])
+            holder.stop()
+        }
+        let long = String(repeating: "é", count: 2000)
+        let holder = try sandbox.starting("acquire", "-q", "-m", long, "q", "--", "sleep", "60")
+        #expect(sandbox.queue("q") { $0.holders.count == 1 })
+        let shown = sandbox.view("q")?.holders.first?.description ?? ""
+        #expect(shown.hasSuffix("…") && long.hasPrefix(shown.dropLast()) && shown.count > 50)
+        holder.stop()
+    }
+
+    @Test func aDescriptionMayEndInSpaces() throws {
+        let sandbox = try Sandbox()
+        let holder = try sandbox.starting("acquire", "-q", "-m", "flashing  ", "q", "--", "sleep", "60")
+        #expect(sandbox.queue("q") { $0.holders.count == 1 })
+        let party = sandbox.view("q")?.holders.first
+        #expect(party?.pid == holder.pid)
+        #expect(party?.description.hasPrefix("flashing") == true)
+        holder.stop()
+    }
+
+    // MARK: live
+
+    @Test func watchingIntoAFilePrintsEachChange() throws {
+        let sandbox = try Sandbox()
+        _ = try sandbox.semq("acquire", "-q", "q", "--", "true")
+        let watch = try sandbox.starting("status", "--watch", "--json", "q")
+        func states() -> [Int] {
+            watch.out.split(separator: "\n").compactMap {
+                (try? JSONDecoder().decode(QueueView.self, from: Data($0.utf8)))?.holders.count
+            }
+        }
+        #expect(Event.happens { states() == [0] })
+        let holder = try sandbox.holding("q")
+        #expect(Event.happens { states() == [0, 1] })
+        holder.stop()
+        #expect(Event.happens { states() == [0, 1, 0] })
+        watch.send(SIGTERM)
+        #expect(watch.wait().status == .signaled(SIGTERM))
+        #expect(!watch.out.contains("\u{1b}"))
+    }
+
+    @Test func watchingOnATerminalRedrawsAndFitsIt() throws {
+        let sandbox = try Sandbox()
+        let holder = try sandbox.holding("q", as: "a description that is longer than this terminal is wide")
+        let pty = try Pty([Sandbox.binary, "status", "--watch", "q"], in: sandbox, columns: 50)
+        #expect(pty.sees("\u{1b}[H\u{1b}[1mq\u{1b}[0m: held, nobody waits\u{1b}[K\r\n"))
+        #expect(pty.sees("…"))
+        holder.stop()
+        #expect(pty.sees("\u{1b}[H\u{1b}[1mq\u{1b}[0m: free, nobody waits\u{1b}[K\r\n\u{1b}[J"))
+        pty.type(Pty.interrupt)
+        #expect(pty.wait() == .signaled(SIGINT))
+        let plain = pty.everything.replacing(/\x1b\[[0-9;]*[A-Za-z]/, with: "")
+        #expect(plain.split(separator: "\r\n").allSatisfy { $0.count <= 50 })
+    }
+
+    @Test func colourIsForTerminalsOnlyAndCanBeDeclined() throws {
+        let sandbox = try Sandbox()
+        let holder = try sandbox.holding("q")
+        #expect(try !sandbox.semq("status", "q").out.contains("\u{1b}"))
+        #expect(try Self.shown(sandbox, [:]).contains("\u{1b}[32m"))
+        #expect(try !Self.shown(sandbox, ["NO_COLOR": "1"]).contains("\u{1b}"))
+        #expect(try !Self.shown(sandbox, ["TERM": "dumb"]).contains("\u{1b}"))
+        holder.stop()
+    }
+
+    private static func shown(_ sandbox: Sandbox, _ environment: [String: String]) throws -> String {
+        let pty = try Pty([binary, "status", "q"], in: sandbox, environment: environment)
+        #expect(pty.wait() == .exited(0))
+        return pty.everything
+    }
+
+    private static var binary: String { Sandbox.binary }
+}
