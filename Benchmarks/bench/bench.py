@@ -10,7 +10,7 @@ from .peers import Flock, Sem, Semq, Tsp
 
 
 class Bench:
-    HELPERS = ("work", "hold", "chain", "spawn")
+    HELPERS = ("work", "hold", "chain", "spawn", "uncontended")
 
     def __init__(self, semq: str, quick: bool):
         self.quick = quick

@@ -80,10 +80,14 @@ class Tsp(Peer):
 
     name = "tsp"
 
+    def __init__(self):
+        self.servers: list[str] = []
+
     def fresh(self, folder, label):
         lock = os.path.join(folder, f"tsp-{label}")
         processes.ENVIRONMENT["TS_SOCKET"] = lock
         processes.ENVIRONMENT["TMPDIR"] = folder
+        self.servers.append(lock)
         # The server starts with the first job and stays.
         subprocess.run(["tsp", "-nf", "true"], env=processes.ENVIRONMENT, check=True)
         return lock
@@ -96,5 +100,6 @@ class Tsp(Peer):
         return []
 
     def close(self) -> None:
-        if "TS_SOCKET" in processes.ENVIRONMENT:
-            subprocess.run(["tsp", "-K"], env=processes.ENVIRONMENT, check=False)
+        while self.servers:
+            environment = {**processes.ENVIRONMENT, "TS_SOCKET": self.servers.pop()}
+            subprocess.run(["tsp", "-K"], env=environment, check=False)

@@ -1,0 +1,13 @@
+// swift-tools-version: 6.1
+import PackageDescription
+
+let package = Package(
+    name: "benchmarks",
+    platforms: [.macOS(.v15)],
+    dependencies: [.package(name: "minimalci", path: "..")],
+    targets: [
+        .executableTarget(
+            name: "APIBenchmark", dependencies: [.product(name: "SemQueue", package: "minimalci")])
+    ],
+    swiftLanguageModes: [.v6]
+)
