@@ -64,6 +64,8 @@ struct Line {
 
         /// The finished line, always ``Line/length`` bytes.
         consuming func finish() -> [UInt8] {
+            // Spaces at the end can't be told from those that fill the line, and would spoil the checksum.
+            while bytes.last == UInt8(ascii: " ") { bytes.removeLast() }
             let checksum = Checksum.crc32(bytes[...])
             let room = Line.length - Line.tailLength - bytes.count
             precondition(room >= 0, "the fields of a line are bounded so that they fit")
