@@ -7,10 +7,8 @@ SIGNALS = ("SIGKILL", "SIGTERM", "SIGSTOP")
 TARGETS = ("semq holding", "semq waiting", "guardian", "command")
 DAMAGE = ("garbage", "header garbage", "emptied", "truncated", "torn line")
 # Done to one process, or to several of one holder's.
-SIGNALLED = tuple(f"{signal} {target}" for signal in SIGNALS for target in TARGETS) + (
-    "SIGKILL semq and guardian",
-    "SIGKILL whole tree",
-)
+SEVERAL = ("SIGKILL semq and guardian", "SIGKILL whole tree")
+SIGNALLED = tuple(f"{signal} {target}" for signal in SIGNALS for target in TARGETS) + SEVERAL
 DAMAGED = tuple(f"file {damage}" for damage in DAMAGE)
 CHANGED = ("concurrency set", "paused")
 FAULTS = SIGNALLED + DAMAGED + CHANGED
@@ -95,6 +93,7 @@ def draw_job(seed, concurrency, number):
     options = []
     if what < 0.13:
         job.victim, job.section = True, int(dice.uniform(4000, 24000))
+        job.daemon = int(dice.uniform(1500, 3500)) if dice.random() < 0.3 else 0
     elif what < 0.18:
         job.daemon = int(dice.uniform(1500, 3500))
     elif what < 0.32:

@@ -133,6 +133,32 @@ def locks(path):
         return [line.strip() for line in file if name in line.split()]
 
 
+def named(name):
+    """The living processes of a name."""
+    found = [(int(entry), stat(entry)) for entry in os.listdir("/proc") if entry.isdigit()]
+    return [pid for pid, about in found if about and about[2] == name and about[0] not in "ZX"]
+
+
+def arguments(pid):
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return file.read().decode().split("\0")[:-1]
+    except OSError:
+        return []
+
+
+def locks_of(pid):
+    """The open-file-description locks that a process has a share in, as /proc tells of each descriptor."""
+    found = []
+    try:
+        for entry in os.listdir(f"/proc/{pid}/fdinfo"):
+            with open(f"/proc/{pid}/fdinfo/{entry}") as file:
+                found += [line.strip() for line in file if line.startswith("lock:") and "OFDLCK" in line and "->" not in line]
+    except OSError:
+        pass
+    return found
+
+
 def describe(pid):
     """What a process is and where it stands, for whoever looks for the cause."""
     about = stat(pid)

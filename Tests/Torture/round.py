@@ -41,6 +41,8 @@ class Round:
         self.left = set()
         self.touched = set()  # jobs that something was done to
         self.orphaned = set()  # jobs of which a process was killed
+        self.ended = {}  # job: when its semq had ended, s
+        self.told = set()  # jobs of whose daemon a problem was told
         self.deeds = []  # (ns, what), in their order
         self.standing = set()  # pids that were stopped by the plan
         self.seen_stopped = set()
@@ -74,6 +76,7 @@ class Round:
         for fault in faults:
             self._at(self.start + int(fault.at * 1e9), lambda fault=fault: self._do(fault))
         self._at(self.start, self._sweep)
+        self._at(self.start, self._look_at_daemons)
         end = self.start + int(self.seconds * 1e9)
         # What found no victim yet gets some more time.
         while (now := time.monotonic_ns()) < end or (self.armed and now < end + 5_000_000_000):
@@ -146,6 +149,7 @@ class Round:
             number = self.fronts.pop(pid, None)
             if number is None:
                 continue
+            self.ended[number] = time.monotonic()
             code = os.waitstatus_to_exitcode(status)
             self.exits[code] += 1
             options = self.jobs[number][0].options
@@ -169,8 +173,12 @@ class Round:
             number = int(words[1])
             self.entered[number] = words
             job = self.jobs[number][0]
-            if self.armed and job.victim:
-                fault = self.armed.popleft()
+            if self.armed and job.victim and number not in self.touched:
+                # With semq and guardian dead a daemon rightly keeps the lock of its command: not those two then.
+                fault = next((each for each in self.armed if not (job.daemon and each.kind in plan.SEVERAL)), None)
+                if fault is None:
+                    continue
+                self.armed.remove(fault)
                 self._at(int(words[7]) + int(fault.draw["instant"] * job.section * 1000),
                          lambda fault=fault, number=number: self._hit_holder(fault, number))
 
@@ -223,7 +231,7 @@ class Round:
     def _hit_holder(self, fault, number):
         words = self.entered[number]
         front, worker, parent = self.jobs[number][1], int(words[5]), int(words[6])
-        if fault.kind in ("SIGKILL semq and guardian", "SIGKILL whole tree"):
+        if fault.kind in plan.SEVERAL:
             victims = [(front, None), (parent, "semq-guardian")]
             if fault.kind.endswith("tree"):
                 victims.append((worker, "worker"))
@@ -274,6 +282,7 @@ class Round:
             processes.send(front, signal.SIGCONT)
         self._note(time.monotonic_ns(), f"SIGCONT: process {pid} of job {number}")
         processes.send(pid, signal.SIGCONT)
+        self.evidence.stopped[number] = [(start, end or time.monotonic_ns()) for start, end in self.evidence.stopped[number]]
         self.evidence.disturbed.append((since, time.monotonic_ns()))
 
     def _sweep(self):
@@ -290,6 +299,27 @@ class Round:
         self.seen_stopped = stopped
         if not self.ending:
             self._after(0.5, self._sweep)
+
+    def _look_at_daemons(self):
+        """Whoever inherited a command's descriptors must hold nothing once that has ended."""
+        for pid in processes.named("torture-daemon"):
+            words = processes.arguments(pid)
+            if len(words) != 5 or words[1] != self.folder or int(words[2]) in self.told:
+                continue
+            number = int(words[2])
+            about = self.entered.get(number)
+            if about is None or self.ended.get(number, time.monotonic()) > time.monotonic() - 0.3:
+                continue
+            # Where semq was killed, its guardian and the command may be at it still.
+            if any(processes.lives(int(other)) for other in about[5:7]):
+                continue
+            held = processes.locks_of(pid)
+            if held:
+                self.told.add(number)
+                text = "".join(f"\n      {line}" for line in held)
+                self.problems.append(f"the daemon that job {number} left behind holds its lock, at {time.monotonic():.6f}:{text}")
+        if not self.ending:
+            self._after(0.7, self._look_at_daemons)
 
     def _damage(self, fault):
         moment = time.monotonic_ns()
