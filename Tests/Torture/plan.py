@@ -47,11 +47,16 @@ class Job:
         ]
 
 
-def draw_faults(seed, concurrency, seconds):
+def kinds_without(words):
+    return [kind for kind in FAULTS if not any(word in kind for word in words)]
+
+
+def draw_faults(seed, concurrency, seconds, without=()):
     """The faults of one round. Each kind comes equally often, in an order and with gaps from the seed."""
     dice = random.Random(f"{seed}/{concurrency}/faults")
     decks = max(1, round(seconds * 0.85))
-    kinds = [kind for _ in range(decks) for kind in dice.sample(FAULTS, len(FAULTS))]
+    chosen = kinds_without(without)
+    kinds = [kind for _ in range(decks) for kind in dice.sample(chosen, len(chosen))]
     start, end = min(0.5, seconds / 10), seconds * 0.96
     moments = sorted(dice.uniform(start, end) for _ in kinds)
     faults = [Fault(at, kind, _draw(dice, kind, concurrency)) for at, kind in zip(moments, kinds)]
@@ -114,10 +119,10 @@ def rounds(seconds, concurrencies=(1, 3)):
     return [(concurrency, seconds / len(concurrencies)) for concurrency in concurrencies]
 
 
-def print_plan(seed, seconds, concurrencies):
+def print_plan(seed, seconds, concurrencies, without):
     for concurrency, length in rounds(seconds, concurrencies):
         print(f"concurrency {concurrency}, {length:g} s, {FLIGHT} jobs in flight")
-        for fault in draw_faults(seed, concurrency, length):
+        for fault in draw_faults(seed, concurrency, length, without):
             print(f"  {fault}")
         print("  the first jobs:")
         for number in range(40):

@@ -19,10 +19,11 @@ UNUSABLE = 65  # semq's exit code where it can't tell that the file is a queue
 
 
 class Round:
-    def __init__(self, folder, semq, worker, seed, concurrency, seconds, mark, locked=True):
+    def __init__(self, folder, semq, worker, seed, concurrency, seconds, mark, locked=True, without=()):
         self.folder, self.semq, self.worker = folder, semq, worker
         self.seed, self.concurrency, self.seconds = seed, concurrency, seconds
         self.locked = locked
+        self.without = without
         self.environment = {**os.environ, processes.MARK: mark}
         self.mark = mark
         os.mkdir(folder)
@@ -72,7 +73,7 @@ class Round:
             subprocess.run(self.semq.set("--concurrency", str(self.concurrency)), check=True, stderr=subprocess.DEVNULL)
         self.evidence.limits.append((0, self.concurrency))
         self.start = time.monotonic_ns()
-        faults = plan.draw_faults(self.seed, self.concurrency, self.seconds) if self.locked else []
+        faults = plan.draw_faults(self.seed, self.concurrency, self.seconds, self.without) if self.locked else []
         for fault in faults:
             self._at(self.start + int(fault.at * 1e9), lambda fault=fault: self._do(fault))
         self._at(self.start, self._sweep)
