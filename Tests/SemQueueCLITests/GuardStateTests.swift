@@ -1,0 +1,59 @@
+import Testing
+
+@testable import SemQueueCLI
+
+/// What a guardian does next, as tables.
+@Suite struct GuardStateTests {
+    private typealias Step = (event: GuardState.Event, at: Duration, action: GuardState.Action)
+
+    private func check(_ steps: [Step], location: SourceLocation = #_sourceLocation) {
+        var state = GuardState()
+        for (index, step) in steps.enumerated() {
+            #expect(state.handle(step.event, at: step.at) == step.action, "step \(index)", sourceLocation: location)
+        }
+    }
+
+    @Test func theEndOfTheCommandEndsTheTurnWhateverItLeftBehind() {
+        check([(.tick, .zero, .none), (.commandEnded, .seconds(1), .finish)])
+    }
+
+    @Test func aLossAsksTheTreeToEndAndKillsItAfterTheGrace() {
+        check([
+            (.lost(grace: .seconds(5)), .seconds(10), .terminateTree),
+            (.tick, .seconds(14), .none),
+            (.tick, .seconds(15), .killTree),
+            (.tick, .seconds(16), .killTree),
+            (.treeEnded, .seconds(17), .finish),
+        ])
+    }
+
+    @Test func afterALossTheLastProcessCountsAndNotTheCommand() {
+        check([
+            (.lost(grace: .seconds(5)), .zero, .terminateTree),
+            (.commandEnded, .seconds(1), .none),
+            (.treeEnded, .seconds(2), .finish),
+        ])
+        check([
+            (.lost(grace: .zero), .zero, .terminateTree),
+            (.commandEnded, .seconds(1), .killTree),
+            (.commandEnded, .seconds(1), .none),
+            (.tick, .seconds(1), .killTree),
+        ])
+    }
+
+    @Test func aLossIsNotTakenTwice() {
+        check([
+            (.lost(grace: .seconds(5)), .zero, .terminateTree),
+            (.lost(grace: .seconds(60)), .seconds(1), .none),
+            (.tick, .seconds(5), .killTree),
+        ])
+    }
+
+    @Test func theGuardianWakesInTimeToKill() {
+        var state = GuardState()
+        #expect(state.sleep(at: .zero) == .seconds(1))
+        _ = state.handle(.lost(grace: .milliseconds(50)), at: .zero)
+        #expect(state.sleep(at: .milliseconds(20)) == .milliseconds(30))
+        #expect(state.sleep(at: .seconds(9)) == .milliseconds(1))
+    }
+}
