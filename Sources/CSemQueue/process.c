@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -16,10 +17,21 @@
 static int argument_count;
 static char **argument_values;
 
-// glibc and dyld hand these to constructors; main's own belong to Swift.
-__attribute__((constructor)) static void keep_arguments(int argc, char **argv) {
+static bool backtrace_is_ours;
+
+// Before all other constructors. glibc and dyld hand them the arguments; main's own belong to Swift.
+//
+// Swift's runtime looks for its crash reporter beside /proc/self/exe in a constructor of its own, and where /proc is
+// not mounted it dies of that: told not to, it doesn't look. Elsewhere it is left alone, as this is part of a library.
+__attribute__((constructor(101))) static void prepare(int argc, char **argv) {
     argument_count = argc;
     argument_values = argv;
+    backtrace_is_ours =
+        access("/proc/self/exe", F_OK) != 0 && !getenv("SWIFT_BACKTRACE") && setenv("SWIFT_BACKTRACE", "enable=no,swift-backtrace=/", 1) == 0;
+}
+
+void semq_restore_environment(void) {
+    if (backtrace_is_ours) unsetenv("SWIFT_BACKTRACE");
 }
 
 int semq_argument_count(void) { return argument_count; }

@@ -1,7 +1,9 @@
+internal import CSemQueue
 internal import Glibc
 internal import SemQueue
 
 // No async main and no Dispatch: the guardian is forked from a process with one thread.
+semq_restore_environment()
 StandardDescriptors.fill()
 do {
     exit(try Command.run(Arguments.all).rawValue)

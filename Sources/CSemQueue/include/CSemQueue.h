@@ -49,6 +49,9 @@ void semq_alarm_delete(semq_timer timer);
 int semq_argument_count(void);
 const char *semq_argument(int index);
 
+/// Takes what the start needed out of the environment, which is the command's.
+void semq_restore_environment(void);
+
 /// fork(2), which Swift hides. Only for a process that has no second thread.
 int semq_fork(void);
 
