@@ -67,7 +67,7 @@ need_swift() {
     local version
     version=$(swift --version 2>/dev/null | sed -n 's/.*Swift version \([0-9]*\.[0-9]*\).*/\1/p' | head -n 1)
     case $version in
-        [1-5].* | 6.0) fail "Swift $version is too old; 6.1 or newer is needed: https://www.swift.org/install/linux/" ;;
+        [1-5].* | 6.[01]) fail "Swift $version is too old; 6.2 or newer is needed: https://www.swift.org/install/linux/" ;;
     esac
 }
 

@@ -48,8 +48,10 @@ public struct SemaphoreQueue: Sendable {
     /// Waits for a permit, runs the body under it, and gives it back.
     ///
     /// Inside the body of the same queue the body runs under the permit that is held already.
-    /// - Parameter body: is cancelled if the permit is lost: somebody ended this turn with `semq release`,
-    ///   or the queue file was deleted (noticed within about a second).
+    /// - Parameters:
+    ///   - options: how to stand in the queue.
+    ///   - body: is cancelled if the permit is lost: somebody ended this turn with `semq release`,
+    ///     or the queue file was deleted (noticed within about a second).
     /// - Returns: what the body returns.
     /// - Throws: what the body throws; `CancellationError` when the task is cancelled while it waits, which
     ///   frees its place at once; ``SemaphoreError`` when the queue can't be used, or with code `removed` or
@@ -64,7 +66,10 @@ public struct SemaphoreQueue: Sendable {
     }
 
     /// Waits for a permit for a limited time.
-    /// - Parameter limit: how long to wait; zero tries once and takes no ticket.
+    /// - Parameters:
+    ///   - limit: how long to wait; zero tries once and takes no ticket.
+    ///   - options: how to stand in the queue.
+    ///   - body: as for ``withPermit(_:_:)``.
     /// - Returns: what the body returns, or nil if the permit was not granted in time.
     /// - Throws: as ``withPermit(_:_:)``.
     public func withPermit<Result: Sendable>(
