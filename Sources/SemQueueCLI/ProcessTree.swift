@@ -26,6 +26,14 @@ enum ProcessTree {
         return processes
     }
 
+    /// Whether a shell is there that could continue a process group when it is stopped; otherwise the group is
+    /// orphaned, as POSIX calls it. This process doesn't count.
+    static func isContinuable(_ group: Int32) -> Bool {
+        all().contains { pid, parent in
+            getpgid(pid) == group && parent != getpid() && getpgid(parent) != group && getsid(parent) == getsid(pid)
+        }
+    }
+
     /// Field 4 of /proc/PID/stat; nil for a zombie or one that is gone.
     private static func livingParent(of pid: Int32) -> Int32? {
         let descriptor = open("/proc/\(pid)/stat", O_RDONLY | O_CLOEXEC)

@@ -15,6 +15,8 @@ struct Supervisor {
     private var state = GuardState()
     private var commandHasEnded = false
     private var commandIsStopped = false
+    /// Somebody was there to continue the command when it stopped.
+    private var isContinuable = false
 
     init(
         page: SharedPage, permits: Permits, stateChanged: @escaping (Int32?) -> Void,
@@ -72,6 +74,7 @@ struct Supervisor {
                 switch kind {
                 case SEMQ_STOPPED:
                     commandIsStopped = true
+                    isContinuable = ProcessTree.isContinuable(getpgid(pid))
                     stateChanged(number)
                 case SEMQ_CONTINUED:
                     commandIsStopped = false
@@ -89,7 +92,19 @@ struct Supervisor {
         return childless ? perform(state.handle(.treeEnded, at: .monotonic())) : .none
     }
 
+    /// The kernel hangs up a stopped job that nobody is left to continue, unless one of its processes has a
+    /// parent of the same session outside of it: the guardian is such a one, and does it in the kernel's place.
+    private mutating func hangUpForsakenJob() {
+        guard commandIsStopped, isContinuable, case let group = getpgid(page.commandPid), group > 1,
+            !ProcessTree.isContinuable(group)
+        else { return }
+        isContinuable = false
+        kill(-group, SIGHUP)
+        kill(-group, SIGCONT)
+    }
+
     private mutating func inspect() {
+        hangUpForsakenJob()
         guard state.phase == .running, let (grant, loss) = permits.loss() else { return }
         page.message = loss.message(at: grant.path)
         page.outcome = .lost
