@@ -231,6 +231,34 @@ import Testing
         #expect(Event.happens { Processes.session(bash.pid).allSatisfy { !Processes.isAlive($0) } })
     }
 
+    @Test(arguments: [true, false])
+    func aStoppedJobEndsWithItsTerminalOrItsShell(_ hangsUp: Bool) throws {
+        let sandbox = try Sandbox()
+        let bash = try Pty.bash(in: sandbox)
+        bash.line("semq acquire -q q -- sh -c 'echo $$ > pid; echo ready; read x'")
+        #expect(bash.sees("ready"))
+        let command = try sandbox.pid(in: "pid")
+        bash.type(Pty.suspend)
+        #expect(bash.sees("Stopped"))
+        if hangsUp { bash.hangUp() } else { kill(bash.pid, SIGKILL) }
+        // The kernel hangs up and continues stopped jobs that nobody is left to continue.
+        #expect(Event.happens { !Processes.isAlive(command) })
+        #expect(sandbox.queue("q") { $0.holders.isEmpty })
+    }
+
+    @Test func aPipelineStopsAndContinuesAsOneJob() throws {
+        let sandbox = try Sandbox()
+        let bash = try Pty.bash(in: sandbox)
+        bash.line("semq acquire -q q -- sh -c 'echo ready; read x; echo got $x' | cat")
+        #expect(bash.sees("ready"))
+        bash.type(Pty.suspend)
+        #expect(bash.sees("Stopped"))
+        bash.line("fg")
+        #expect(bash.sees("| cat"))
+        bash.line("hello")
+        #expect(bash.sees("got hello"))
+    }
+
     @Test func hangUpOfAWaitersTerminalLeavesTheQueue() throws {
         let sandbox = try Sandbox()
         let holder = try sandbox.holding("q")
