@@ -56,6 +56,7 @@ class Evidence:
 class Findings:
     grants: int = 0
     overlaps: list = field(default_factory=list)  # texts
+    clashes: int = 0  # workers that found the witness locked
     lost: list = field(default_factory=list)
     tokens: list = field(default_factory=list)
     vanished: list = field(default_factory=list)
@@ -111,6 +112,7 @@ def _close(section, evidence, found):
         section.ended_by = "kill" if killed else "nothing"
         if not killed:
             found.vanished.append(f"entered and was never seen to leave or be killed: {section}")
+    found.clashes += section.clash
     found.completed += section.wrote is True
     found.unknown += section.wrote is None
 

@@ -91,5 +91,6 @@ def self_test(rounds):
         in_time = sum(text.startswith("two in one slot") for text in found.overlaps)
         checks.check(found.grants > 0, "no worker ran")
         checks.check(in_time, "no overlap was seen by the clock")
+        checks.check(found.clashes, "no overlap was seen by the witness")
         checks.check(found.lost, "no lost update was seen")
     return checks
