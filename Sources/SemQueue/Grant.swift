@@ -61,6 +61,18 @@ package final class Grant: Sendable {
     /// The descriptor to hand to a command, so that the lock follows the work.
     package var descriptor: Int32 { description.descriptor }
 
+    /// Renders what a release will write, and drops it: done for the first time that takes several times as
+    /// long, and whoever waits for the release should not wait for it.
+    package func rehearseRelease() {
+        let record = QueueFile.record(SlotRecord.self, at: QueueFile.slotLines.lowerBound + slot, from: description)
+        withExtendedLifetime(
+            (
+                record, SlotRecord(queue: queue, slot: slot, holder: nil).line,
+                History.line(.released, at: since, History.holder(holder, slot: slot))
+            )
+        ) {}
+    }
+
     /// Gives the slot back, in every process that has the description. Waits for whoever runs nested
     /// under this permit.
     package func release() {
@@ -76,18 +88,27 @@ package final class Grant: Sendable {
         // A nested acquire first locks its byte for reading and then looks whether the ticket lives;
         // we first take the byte for writing and then give the ticket up: one of us sees the other.
         guard description.tryLock(.write, LockSpace.nested(ticket)) else { return false }
-        defer { description.unlockAll() }
+        let isOurs = recordRelease()
+        let now = Timestamp.now()
+        description.unlockAll()
+        guard isOurs else { return true }
+        // After the unlocking, which somebody waits for; `lines()` of the history puts the events in order.
+        history.append(.released, at: now, History.holder(holder, slot: slot))
+        return true
+    }
+
+    /// - Returns: whether there was anything to record.
+    private func recordRelease() -> Bool {
         // Whoever finishes the work of a killed guardian may come second: the record may be another's by now.
         let line = QueueFile.slotLines.lowerBound + slot
         let record = QueueFile.record(SlotRecord.self, at: line, from: description)
-        guard record == nil || record?.holder?.token == token else { return true }
+        guard record == nil || record?.holder?.token == token else { return false }
         // The record before the lock: found "held" under a free lock, it tells the next one of a loss.
         QueueFile.write(SlotRecord(queue: queue, slot: slot, holder: nil).line, at: line, to: description)
-        history.append(
-            .released, at: .now(),
-            History.member(ticket, party) + [("slot", .integer(Int64(slot))), ("token", .integer(token))])
         return true
     }
+
+    private var holder: SlotRecord.Holder { SlotRecord.Holder(ticket: ticket, token: token, since: since, party: party) }
 
     /// Why a permit ended before its holder wanted it to.
     package enum Loss: Equatable, Sendable {

@@ -22,15 +22,21 @@ package final class History: Sendable {
 
     deinit { descriptor.withLock { if $0 >= 0 { close($0) } } }
 
+    private static let timeEnd = #"{"time": "2026-11-23T04:10:55.123456Z""#.utf8.count
+
     var previousPath: String { path + ".1" }
 
     func append(_ event: Event, at time: Timestamp, _ fields: [(String, JSON)]) {
-        var line = JSON.object([("time", .string(time.rfc3339Precise)), ("event", .string(event.rawValue))] + fields).utf8
-        line.append(UInt8(ascii: "\n"))
+        let line = Self.line(event, at: time, fields)
         descriptor.withLock { descriptor in
             guard isCurrent(&descriptor) else { return }
             _ = line.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
         }
+    }
+
+    static func line(_ event: Event, at time: Timestamp, _ fields: [(String, JSON)]) -> [UInt8] {
+        JSON.object([("time", .string(time.rfc3339Precise)), ("event", .string(event.rawValue))] + fields).utf8
+            + [UInt8(ascii: "\n")]
     }
 
     /// Whether the descriptor, opened anew where that must be, is the page to write on.
@@ -60,7 +66,8 @@ package final class History: Sendable {
         return new
     }
 
-    /// The lines kept, oldest first.
+    /// The lines kept, oldest first. A release may have been written behind the grant that followed it: they
+    /// are ordered by their times, which stand at the start and have one width.
     package func lines() -> [String] {
         [previousPath, path].flatMap { path in
             let descriptor = Glibc.open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
@@ -74,11 +81,16 @@ package final class History: Sendable {
                 bytes += buffer[..<count]
             }
             return bytes.split(separator: UInt8(ascii: "\n")).map { String(decoding: $0, as: UTF8.self) }
-        }
+        }.sorted { $0.utf8.prefix(Self.timeEnd).lexicographicallyPrecedes($1.utf8.prefix(Self.timeEnd)) }
     }
 }
 
 extension History {
+    static func holder(_ holder: SlotRecord.Holder, slot: Int) -> [(String, JSON)] {
+        member(holder.ticket, holder.party)
+            + [("slot", .integer(Int64(slot))), ("token", .integer(holder.token))]
+    }
+
     static func member(_ ticket: Ticket, _ party: Party) -> [(String, JSON)] {
         [
             ("ticket", .integer(ticket.number)), ("priority", .integer(Int64(ticket.priority))),

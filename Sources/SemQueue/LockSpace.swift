@@ -67,6 +67,11 @@ enum LockSpace {
         return Ticket(priority: Ticket.priorities.upperBound - Int(index / numbers), number: index % numbers)
     }
 
+    /// All slots and everything ahead of a ticket. What lies between means nothing and is never locked.
+    static func slotsAndAhead(of ticket: Ticket) -> Span {
+        Span(start: slots.start, length: ticketBase + index(ticket) * 2 - slots.start)
+    }
+
     /// Everything ahead of a ticket.
     static func ahead(of ticket: Ticket) -> Span {
         Span(start: ticketBase, length: index(ticket) * 2)

@@ -186,7 +186,10 @@ struct Member {
                 let cameFree = block(lookAfter, place) { gate.await(LockSpace.place(next), alarm, $0) }
                 stand = cameFree ? .unknown : .behind(action)
             case .waitForSlot(let held, let lookAfter):
-                if stand != .next { observer.isNext(place) }
+                if stand != .next {
+                    observer.isNext(place)
+                    rehearse(ticket)
+                }
                 stand = .next
                 block(lookAfter, place) { held.isEmpty ? alarm.sleep($0) : slots.await(held, alarm, $0) }
             case .claim:
@@ -252,6 +255,19 @@ struct Member {
         return call(limit)
     }
 
+    /// Renders what a grant will write, and drops it: what a process does for the first time takes several
+    /// times as long, and here nobody waits for it.
+    private func rehearse(_ ticket: Ticket) {
+        guard let header = Book.header(from: own) else { return }
+        let holder = SlotRecord.Holder(ticket: ticket, token: header.lastToken, since: .now(), party: party)
+        withExtendedLifetime(
+            (
+                header.line, SlotRecord(queue: header.queue, slot: 0, holder: holder).line,
+                History.line(.granted, at: holder.since, History.holder(holder, slot: 0))
+            )
+        ) {}
+    }
+
     private func takePlaceAnew(_ ticket: Ticket) {
         // Only a successor's short read lock can be in the way.
         while !own.tryLock(.write, LockSpace.placeAndMember(ticket)), !alarm.isRung { alarm.sleep(.milliseconds(1)) }
@@ -271,8 +287,11 @@ struct Member {
     private func sight(_ header: Header?, from ticket: Ticket) -> Turn.Sight {
         let view = gate.description
         var sight = Turn.Sight(
-            concurrency: header?.concurrency ?? 1, paused: header?.pause != nil, held: view.heldSlots(), ahead: [],
+            concurrency: header?.concurrency ?? 1, paused: header?.pause != nil, held: [], ahead: [],
             lastToken: header?.lastToken ?? 0)
+        // Each question is a walk over all locks on the file: first whether there is anybody at all.
+        guard view.conflict(with: .read, in: LockSpace.slotsAndAhead(of: ticket)) != nil else { return sight }
+        sight.held = view.heldSlots()
         sight.ahead = view.waitingAhead(of: ticket, limit: sight.hasRoom ? Turn.horizon : 2)
         return sight
     }
@@ -290,20 +309,14 @@ struct Member {
         let now = Timestamp.now()
         let line = QueueFile.slotLines.lowerBound + slot
         if let lost = QueueFile.record(SlotRecord.self, at: line, from: own)?.holder {
-            history.append(
-                .lost, at: now,
-                History.member(lost.ticket, lost.party)
-                    + [("slot", .integer(Int64(slot))), ("token", .integer(lost.token))])
+            history.append(.lost, at: now, History.holder(lost, slot: slot))
         }
         header.lastTicket = max(header.lastTicket, ticket.number)
         header.lastToken = max(header.lastToken + 1, now.microseconds)
         QueueFile.write(header, to: own)
         let holder = SlotRecord.Holder(ticket: ticket, token: header.lastToken, since: now, party: party)
         QueueFile.write(SlotRecord(queue: header.queue, slot: slot, holder: holder).line, at: line, to: own)
-        history.append(
-            .granted, at: now,
-            History.member(ticket, party)
-                + [("slot", .integer(Int64(slot))), ("token", .integer(header.lastToken))])
+        history.append(.granted, at: now, History.holder(holder, slot: slot))
         return Grant(file: file, description: own, queue: header.queue, path: path, holder: holder, slot: slot, history: history)
     }
 }

@@ -25,9 +25,7 @@ final class GuardedCommand {
         /// - Returns: false if the command-to-be was killed meanwhile.
         func start(_ start: SharedPage.Start) -> Bool {
             page.start = start
-            guard GuardedCommand.send(go) else { return false }
-            kill(guardian, Signals.alarm)
-            return true
+            return GuardedCommand.send(go)
         }
     }
 
@@ -101,6 +99,8 @@ final class GuardedCommand {
         let running: Prepared
         if let prepared, prepared.start(start) {
             running = prepared
+            // It waits for the start; after the command, which is in a hurry.
+            kill(running.guardian, Signals.alarm)
         } else {
             do {
                 running = try fork(Granted(permits: permits, start: start))
@@ -116,6 +116,8 @@ final class GuardedCommand {
     /// The rest of the command-to-be's life as our program.
     func become(_ page: SharedPage, go: Int32, known: SharedPage.Start?) -> Never {
         page.commandPid = getpid()
+        // All that can be done before the grant is.
+        var words = arguments.map { strdup($0) } + [nil]
         var byte: UInt8 = 0
         var count: Int
         repeat { count = read(go, &byte, 1) } while count < 0 && errno == EINTR
@@ -126,7 +128,6 @@ final class GuardedCommand {
             _ = fcntl(descriptor, F_DUPFD, 3)
         }
         inherited.restore()
-        var words = arguments.map { strdup($0) } + [nil]
         execvp(words[0]!, &words)
         page.outcome = .notExecuted(errno)
         _exit(127)

@@ -1,5 +1,6 @@
 internal import CSemQueue
 internal import Glibc
+internal import SemQueue
 
 /// The process between `semq` and the command: parent of the command, owner of the permits' end.
 struct Guardian {
@@ -33,6 +34,7 @@ struct Guardian {
                 page.commandStop = stop ?? 0
                 tellFront(stop == nil ? SIGCONT : Signals.alarm)
             }, permitLost: { tellFront(Signals.alarm) })
+        for grant in supervisor.permits.grants { grant.rehearseRelease() }
         supervisor.run()
         _exit(0)
     }
