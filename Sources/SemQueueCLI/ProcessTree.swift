@@ -48,17 +48,23 @@ enum ProcessTree {
         return Int32(String(decoding: fields[1], as: UTF8.self))
     }
 
+    /// The descendants of this process; where /proc is not mounted, the one that is known without it.
+    private static func own(knowing child: Int32?) -> [Int32] {
+        let found = descendants(of: getpid())
+        return found.isEmpty && livingParent(of: getpid()) == nil ? [child].compactMap { $0 } : found
+    }
+
     /// Sends a signal to every descendant of this process.
-    static func signal(_ signal: Int32) {
-        for pid in descendants(of: getpid()) { kill(pid, signal) }
+    static func signal(_ signal: Int32, knowing child: Int32?) {
+        for pid in own(knowing: child) { kill(pid, signal) }
     }
 
     /// Kills every descendant of this process: stops them until no new one appears, so that none can
     /// fork away, and then kills. Children are left to be reaped.
-    static func killAll() {
+    static func killAll(knowing child: Int32?) {
         var stopped: Set<Int32> = []
         for _ in 0..<1000 {
-            let new = descendants(of: getpid()).filter { stopped.insert($0).inserted }
+            let new = own(knowing: child).filter { stopped.insert($0).inserted }
             if new.isEmpty { break }
             for pid in new { kill(pid, SIGSTOP) }
         }

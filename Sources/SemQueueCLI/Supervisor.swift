@@ -113,12 +113,13 @@ struct Supervisor {
     }
 
     private func perform(_ action: GuardState.Action) -> GuardState.Action {
+        let command = commandHasEnded || page.commandPid <= 0 ? nil : page.commandPid
         switch action {
         case .none, .finish: break
         case .terminateTree:
-            ProcessTree.signal(SIGTERM)
-            ProcessTree.signal(SIGCONT)  // a stopped process could not heed the first
-        case .killTree: ProcessTree.killAll()
+            ProcessTree.signal(SIGTERM, knowing: command)
+            ProcessTree.signal(SIGCONT, knowing: command)  // a stopped process could not heed the first
+        case .killTree: ProcessTree.killAll(knowing: command)
         }
         return action
     }
