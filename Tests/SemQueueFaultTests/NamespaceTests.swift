@@ -99,12 +99,10 @@ import Testing
         #expect(run == .init(status: .exited(3), out: "slot 0\n", err: ""))
         let status = try sandbox.start(inside + ["/bin/semq", "status", "/share/board.queue"]).wait()
         #expect(status == .init(status: .exited(0), out: "/share/board.queue: free, nobody waits\n", err: ""))
-        // The tree of a holder that is ended is found and reaped.
-        let holder = try sandbox.start(
-            inside + [
-                "/bin/semq", "acquire", "-q", "/share/board.queue", "--", "/bin/sh", "-c",
-                "trap '' TERM; sleep 300 & wait; sleep 300",
-            ])
+        // The tree of a holder that is ended is found and reaped; without /proc the command itself is.
+        let line = proc ? "trap '' TERM; sleep 300 & wait; sleep 300" : "trap '' TERM; exec sleep 300"
+        let words = ["/bin/semq", "acquire", "-q", "/share/board.queue", "--", "/bin/sh", "-c", line]
+        let holder = try sandbox.start(inside + words)
         #expect(Event.happens { (try? sandbox.semq("status", "shared/board.queue").out.contains("held")) == true })
         let json = try sandbox.semq("status", "--json", "shared/board.queue").out
         let ticket = try #require(json.firstMatch(of: /"ticket": (\d+)/)).1
