@@ -20,7 +20,7 @@ struct StatusCommand {
 
     func run() throws -> ExitCode {
         guard watch else {
-            Terminal.write(try render(), to: STDOUT_FILENO)
+            Terminal.show(try render())
             return .success
         }
         let redraws = Terminal.isTerminal(STDOUT_FILENO) && !json
@@ -29,10 +29,9 @@ struct StatusCommand {
             let text = try render()
             if redraws {
                 // Home, each line cleared behind its end, the rest below cleared: no flicker.
-                Terminal.write(
-                    "\u{1b}[H" + text.replacing("\n", with: "\u{1b}[K\n") + "\u{1b}[J", to: STDOUT_FILENO)
+                Terminal.show("\u{1b}[H" + text.replacing("\n", with: "\u{1b}[K\n") + "\u{1b}[J")
             } else if text != last {
-                Terminal.write(text, to: STDOUT_FILENO)
+                Terminal.show(text)
             }
             last = text
             var pause = timespec(tv_sec: redraws ? 0 : 1, tv_nsec: redraws ? 500_000_000 : 0)

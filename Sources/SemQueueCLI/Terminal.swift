@@ -4,7 +4,15 @@ internal import SemQueue
 /// What goes to the two output streams. Written at once: `print` would buffer, and a fork copy it.
 enum Terminal {
     /// On standard output, with a newline.
-    static func print(_ text: String) { write(text + "\n", to: STDOUT_FILENO) }
+    static func print(_ text: String) { show(text + "\n") }
+
+    /// On standard output, as it is. Ends the process where that can't be written: half an answer must not
+    /// look like the whole.
+    static func show(_ text: String) {
+        guard !write(text, to: STDOUT_FILENO) else { return }
+        say("can't write to standard output: \(String(cString: strerror(errno)))")
+        exit(ExitCode.io.rawValue)
+    }
 
     /// On standard error, as it is, with a newline.
     static func complain(_ text: String) { write(text + "\n", to: STDERR_FILENO) }
@@ -12,16 +20,19 @@ enum Terminal {
     /// One message on standard error.
     static func say(_ message: String) { complain("semq: \(message.printable)") }
 
-    static func write(_ text: String, to descriptor: Int32) {
+    /// - Returns: false where it can't be written; why is in errno.
+    @discardableResult
+    static func write(_ text: String, to descriptor: Int32) -> Bool {
         var bytes = Array(text.utf8)[...]
         while !bytes.isEmpty {
             let count = bytes.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
             if count < 0 {
-                guard errno == EINTR || errno == EAGAIN else { return }
+                guard errno == EINTR || errno == EAGAIN else { return false }
                 continue
             }
             bytes = bytes.dropFirst(count)
         }
+        return true
     }
 
     static func isTerminal(_ descriptor: Int32) -> Bool { isatty(descriptor) == 1 }
