@@ -96,6 +96,14 @@ import Testing
         #expect(result.out == odd.map { "[\($0)]" }.joined())
     }
 
+    @Test func argumentsThatAreNoUTF8ReachTheCommandToo() throws {
+        let sandbox = try Sandbox()
+        // A file name in Latin-1.
+        _ = try sandbox.shell("echo content > $'caf\\xe9'")
+        #expect(try sandbox.shell("semq acquire -q q -- cat $'caf\\xe9'").out == "content\n")
+        #expect(try sandbox.shell("semq acquire -q q -c $'cat caf\\xe9'").out == "content\n")
+    }
+
     @Test func standardInputIsTheCommands() throws {
         let sandbox = try Sandbox()
         let result = try sandbox.shell("seq 1 100000 | semq acquire -q board.queue -- tail -n 1")

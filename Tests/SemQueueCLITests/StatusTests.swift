@@ -72,6 +72,17 @@ import Testing
         holder.stop()
     }
 
+    @Test func anAnswerThatCannotBeWrittenIsAnError() throws {
+        let sandbox = try Sandbox()
+        _ = try sandbox.semq("acquire", "-q", "q", "--", "true")
+        for command in ["status q", "status --json q", "history q", "doctor q", "--help", "acquire q < /dev/null"] {
+            let result = try sandbox.shell("semq \(command) > /dev/full")
+            let sentence = "semq: can't write to standard output: No space left on device\n"
+            #expect(result == .init(status: .exited(74), out: "", err: sentence), "\(command)")
+        }
+        #expect(try sandbox.isFree("q"))
+    }
+
     // MARK: JSON
 
     @Test func jsonHasOneObjectALineWithTheseMembers() throws {

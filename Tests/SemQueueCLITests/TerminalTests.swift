@@ -108,8 +108,12 @@ import Testing
         let bash = try Pty.bash(in: sandbox)
         bash.line("semq acquire -q q -- sh -c 'echo ready; read x < go; echo done; exit 4' &")
         #expect(bash.sees("ready"))
-        bash.line("kill -TSTP %1; jobs; echo prompt")
-        #expect(bash.sees("prompt"))
+        bash.line("kill -TSTP %1")
+        #expect(
+            Event.happens {
+                bash.line("jobs")
+                return bash.text.contains("Stopped")
+            })
         bash.line("bg; wait %1; echo code $?")
         try sandbox.open("go")
         #expect(bash.sees("done"))
