@@ -42,7 +42,7 @@ enum Filesystem {
     static func check(_ description: Description, path: String, any: Bool) throws(SemaphoreError) {
         guard !any else { return }
         let advice =
-            "; put the queue on a disk of the machine that owns the thing and name it as host:path, "
+            "; put the queue on a disk of the machine that owns the thing and take turns there (by ssh), "
             + "or say --any-filesystem where you know that its locks hold"
         switch kind(magic: semq_filesystem(description.descriptor)) {
         case .local, .overlay: return

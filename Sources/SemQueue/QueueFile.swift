@@ -238,6 +238,7 @@ extension QueueFile {
             case S_IFCHR, S_IFBLK: "a device"
             default: "no regular file"
             }
-        return SemaphoreError(.unusable, "\(path): is \(kind); a queue is a regular file, such as \(path).queue")
+        let other = path.hasSuffix(".") || path.hasSuffix("/") ? "board.queue" : "\(path).queue"
+        return SemaphoreError(.unusable, "\(path): is \(kind); a queue is a regular file, such as \(other)")
     }
 }

@@ -5,7 +5,7 @@ import Testing
 /// Where locks may not hold a queue is refused before it is made, unless somebody says that they do.
 @Suite(.serialized) struct FilesystemTests {
     private let advice =
-        "; put the queue on a disk of the machine that owns the thing and name it as host:path, "
+        "; put the queue on a disk of the machine that owns the thing and take turns there (by ssh), "
         + "or say --any-filesystem where you know that its locks hold\n"
 
     /// FUSE: what sshfs and many more are.
