@@ -45,6 +45,13 @@ def table(columns: list[str], lines: list[list[str]]) -> str:
     return "\n".join("| " + " | ".join(cells) + " |" for cells in rows)
 
 
+def missed(rows: list[Row], causes: str) -> str:
+    """From causes.md, which has a part `## NAME` for each row, what belongs to the rows that miss their target."""
+    parts = dict(part.split("\n", 1) for part in causes.split("## ")[1:])
+    texts = [f"- **{row.what}**: {parts[row.name].strip()}" for row in rows if "missed" in row.verdict and row.name in parts]
+    return "\n".join(["## What is missed, and why", "", *texts]) if texts else ""
+
+
 def page(rows: list[Row], machine: Machine, causes: str) -> str:
     parts = [
         "# Benchmarks",
@@ -55,7 +62,7 @@ def page(rows: list[Row], machine: Machine, causes: str) -> str:
             ["what", "target", "figure", "ratio", "target met?"],
             [[row.what, row.target, row.figure, row.ratio, row.verdict] for row in rows],
         ),
-        causes.strip(),
+        missed(rows, causes),
         "## The machine",
         machine.text,
         "## Each row",
