@@ -11,7 +11,7 @@ _semq_tickets() {
 }
 
 _semq() {
-    local cur=${COMP_WORDS[COMP_CWORD]} words=("${COMP_WORDS[@]:0:COMP_CWORD}") options values files=
+    local cur=${COMP_WORDS[COMP_CWORD]} words=("${COMP_WORDS[@]:0:COMP_CWORD}") options values
     local prev=${words[COMP_CWORD - 1]}
     COMPREPLY=()
     # --option=value comes as three words.
@@ -61,15 +61,14 @@ _semq() {
     esac
     if [ "$prev" = --ticket ]; then
         mapfile -t COMPREPLY < <(compgen -W "$(_semq_tickets)" -- "$cur")
-    elif [[ " $(echo $values) " == *" $prev "* ]]; then
+    elif [[ " $values " == *" $prev "* ]]; then
         return
     elif [[ $cur == -* ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$options" -- "$cur")
     else
         mapfile -t COMPREPLY < <(compgen -f -- "$cur")
-        files=yes
+        compopt -o filenames 2>/dev/null
     fi
-    if [ -n "$files" ]; then compopt -o filenames 2>/dev/null; fi
 }
 
 complete -F _semq semq
