@@ -6,7 +6,7 @@ internal import SemQueue
 struct AcquireCommand {
     private let semaphores: [String]
     /// Nil holds without a command.
-    private let command: [String]?
+    private let command: [Options.Word]?
     private let mode: Mode
     private let request: Request
     private let notGranted: ExitCode
@@ -43,7 +43,7 @@ struct AcquireCommand {
         request.concurrency = try options.integer("concurrency", in: Request.concurrencies, Request.concurrencyWanted)
         request.existing = options.has("existing")
         request.anyFilesystem = options.has("any-filesystem")
-        request.description = options.value("description") ?? Self.describe(options, command)
+        request.description = options.value("description") ?? Self.describe(options)
         request.limit = try options.seconds("wait") ?? options.seconds("timeout")
         if options.has("nonblock") || options.has("nb") { request.limit = .zero }
         self.request = request
@@ -65,23 +65,23 @@ struct AcquireCommand {
         }
     }
 
-    private static func command(_ options: Options) throws -> [String]? {
-        if let line = options.value("command") {
+    private static func command(_ options: Options) throws -> [Options.Word]? {
+        if let line = options.word("command") {
             guard options.trailing == nil else {
                 throw SemaphoreError(.usage, "acquire: a command is given twice, by -c and behind --")
             }
             let shell = Environment.value("SHELL").flatMap { $0.isEmpty ? nil : $0 }
-            return [shell ?? "/bin/sh", "-c", line]
+            return [strdup(shell ?? "/bin/sh"), strdup("-c"), line]
         }
         guard let trailing = options.trailing else { return nil }
         guard !trailing.isEmpty else {
             throw SemaphoreError(.usage, "acquire: no command stands behind --; leave -- out to hold without one")
         }
-        return trailing
+        return options.trailingWords
     }
 
-    private static func describe(_ options: Options, _ command: [String]?) -> String {
-        options.value("command") ?? command?.joined(by: " ") ?? "(held without a command)"
+    private static func describe(_ options: Options) -> String {
+        options.value("command") ?? options.trailing?.joined(by: " ") ?? "(held without a command)"
     }
 
     func run() throws -> ExitCode {

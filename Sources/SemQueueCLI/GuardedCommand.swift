@@ -12,7 +12,7 @@ internal import SemQueue
 /// Guardian and command-to-be can be made while waiting at the head of the queue; then only an exec
 /// stands between the grant and the command.
 final class GuardedCommand {
-    private let arguments: [String]
+    private let arguments: [Options.Word]
     private let inherited: InheritedSignals
     private var prepared: Prepared?
 
@@ -36,7 +36,7 @@ final class GuardedCommand {
     }
 
     /// - Parameter arguments: the command's name, looked for in PATH, and its arguments; not empty.
-    init(_ arguments: [String], inherited: InheritedSignals) {
+    init(_ arguments: [Options.Word], inherited: InheritedSignals) {
         self.arguments = arguments
         self.inherited = inherited
     }
@@ -110,14 +110,14 @@ final class GuardedCommand {
             }
         }
         close(running.go)
-        return Front(page: running.page, guardian: running.guardian, permits: permits, name: arguments[0]).run()
+        return Front(page: running.page, guardian: running.guardian, permits: permits, name: String(cString: arguments[0])).run()
     }
 
     /// The rest of the command-to-be's life as our program.
     func become(_ page: SharedPage, go: Int32, known: SharedPage.Start?) -> Never {
         page.commandPid = getpid()
         // All that can be done before the grant is.
-        var words = arguments.map { strdup($0) } + [nil]
+        var words = arguments.map { Optional($0) } + [nil]
         var byte: UInt8 = 0
         var count: Int
         repeat { count = read(go, &byte, 1) } while count < 0 && errno == EINTR

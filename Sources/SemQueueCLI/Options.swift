@@ -17,22 +17,42 @@ struct Options {
         }
     }
 
-    private(set) var values: [(name: String, value: String)] = []
+    /// A word as it was typed, which need not be UTF-8. Stays as long as the process.
+    typealias Word = UnsafeMutablePointer<CChar>
+
+    private(set) var values: [(name: String, value: String, word: Word?)] = []
     /// What is no option, before `--`.
     private(set) var operands: [String] = []
     /// What stands behind `--`; nil where there is no `--`.
     private(set) var trailing: [String]?
+    /// The same as it was typed.
+    private(set) var trailingWords: [Word] = []
 
     func has(_ name: String) -> Bool { values.contains { $0.name == name } }
 
     /// The last value given.
     func value(_ name: String) -> String? { values.last { $0.name == name }?.value }
 
+    /// The last value given, as it was typed.
+    func word(_ name: String) -> Word? { values.last { $0.name == name }?.word }
+
+    /// Swift's own list of arguments has everything replaced that is no UTF-8.
+    private static func asTyped(_ words: [String]) -> [Word] {
+        let first = Int(CommandLine.argc) - words.count
+        return words.enumerated().map { index, word in
+            guard first > 0, let typed = CommandLine.unsafeArgv[first + index], String(cString: typed) == word else {
+                return strdup(word)
+            }
+            return typed
+        }
+    }
+
     /// - Throws: ``SemaphoreError`` that names the word and the command whose help tells more.
     init(_ command: String, _ words: [String], _ options: [Option]) throws {
         let all = options + [Option("help", "h")]
         // getopt keeps pointers into these until the process ends.
-        let arguments = ([command] + words).map { strdup($0) } + [nil]
+        let typed = Self.asTyped(words)
+        let arguments = [strdup(command)] + typed + [nil]
         let pointer = UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>.allocate(capacity: arguments.count)
         pointer.initialize(from: arguments, count: arguments.count)
         let specification = all.enumerated().map { index, option in
@@ -56,11 +76,14 @@ struct Options {
                 throw SemaphoreError(.usage, "\(command): ‘\(word.printable)’ wants a value; \(help)")
             default:
                 let index = specification.firstIndex { $0.code == code }!
-                values.append((String(describing: all[index].name), word))
+                values.append((String(describing: all[index].name), word, argument.map { Word(mutating: $0) }))
             }
         }
         let end = Int(semq_options_end())
-        if end <= words.count, end >= 2, words[end - 2] == "--" { trailing = Array(words[(end - 1)...]) }
+        if end <= words.count, end >= 2, words[end - 2] == "--" {
+            trailing = Array(words[(end - 1)...])
+            trailingWords = Array(typed[(end - 1)...])
+        }
         if end == words.count + 1, words.last == "--" { trailing = [] }
     }
 }
