@@ -26,7 +26,7 @@ def measure(bench: Bench) -> list[Row]:
             peaks[peer.name] = max(peaks.get(peer.name, 0), peak)
             each = " + ".join(f"{f['VmHWM'] / 1024:.1f}" for f in figures)
             lines.append([peer.name, place, str(len(everybody)), f"{peak / 1024:.1f} MiB ({each})",
-                          f"{share / 1024:.1f} MiB"])
+                          f"{share / 1024:.1f} MiB", f"{sum(f['RssAnon'] for f in figures):,} KiB"])
         holder.release()
         processes.wait([holder.pid, *pids])
     peak, size = peaks["semq"] * 1024 / 1e6, os.path.getsize(bench.semq.binary) / 1e6
@@ -35,6 +35,6 @@ def measure(bench: Bench) -> list[Row]:
         target="≤ 16 MB, ≤ 20 MB", figure=f"{peak:.1f} MB; {size:.1f} MB", ratio="–",
         verdict=f"{Verdict(peak, 16).text}; {Verdict(size, 20).text}",
         method="VmHWM of the waiting process and of all below it, which at the head of the queue are guardian and "
-        "command-to-be, added up although they share most pages; Pss, which counts shared pages once, beside. Size of "
-        "the stripped, fully static binary.",
-        columns=["", "place", "processes", "peak RSS", "PSS"], lines=lines)]
+        "command-to-be, added up although they share most pages; beside it PSS, which divides shared pages among all who map them, and "
+        "the memory that is nobody else's. Size of the stripped, fully static binary.",
+        columns=["", "place", "processes", "peak RSS", "PSS", "private"], lines=lines)]

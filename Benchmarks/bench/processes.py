@@ -77,9 +77,9 @@ def cpu_ns(pid: int) -> int:
 
 
 def memory_kb(pid: int) -> dict[str, int]:
-    """VmHWM (the peak of the resident set) and Pss."""
+    """VmHWM (the peak of the resident set), RssAnon (what is the process's own) and Pss."""
     values = {}
-    for path, key in (("status", "VmHWM"), ("smaps_rollup", "Pss")):
+    for path, key in (("status", "VmHWM"), ("status", "RssAnon"), ("smaps_rollup", "Pss")):
         found = re.search(rf"^{key}:\s+(\d+) kB", read(f"/proc/{pid}/{path}"), re.MULTILINE)
         values[key] = int(found[1]) if found else 0
     return values
