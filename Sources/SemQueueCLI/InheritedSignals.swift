@@ -5,16 +5,20 @@ internal import Glibc
 struct InheritedSignals {
     private var mask = sigset_t()
     private let childIsIgnored = semq_signal_is_ignored(SIGCHLD)
+    private let fileSizeIsIgnored = semq_signal_is_ignored(SIGXFSZ)
 
-    /// With SIGCHLD ignored, ended children would vanish unseen.
+    /// With SIGCHLD ignored, ended children would vanish unseen. With SIGXFSZ not ignored, a record that is
+    /// beyond the limit of a file's size would be the end of us.
     init() {
         sigprocmask(SIG_SETMASK, nil, &mask)
         if childIsIgnored { semq_signal_default(SIGCHLD, false) }
+        if !fileSizeIsIgnored { semq_signal_default(SIGXFSZ, true) }
     }
 
     /// In the command-to-be, before exec, which itself resets the signals that were caught.
     func restore() {
         if childIsIgnored { semq_signal_default(SIGCHLD, true) }
+        if !fileSizeIsIgnored { semq_signal_default(SIGXFSZ, false) }
         var mask = mask
         sigprocmask(SIG_SETMASK, &mask, nil)
     }
