@@ -11,8 +11,8 @@ import Testing
     /// FUSE: what sshfs and many more are.
     @Test func networkFileSystemIsRefused() throws {
         guard Machine.has(.root, .program("bindfs", package: "bindfs")) else { return }
-        let mounted = try Mounted(try Sandbox(), "mkdir source && bindfs source \"$1\"")
-        let sandbox = mounted.sandbox
+        let sandbox = try Sandbox()
+        try sandbox.mount("mkdir source && bindfs source \"$1\"")
         for command in [
             ["acquire", "mounted/board.queue", "--", "touch", "ran"],
             ["set", "mounted/board.queue", "--concurrency", "2"],
@@ -33,8 +33,8 @@ import Testing
 
     @Test func anyFilesystemIsUsedWhereSomebodySaysSo() throws {
         guard Machine.has(.root, .program("bindfs", package: "bindfs")) else { return }
-        let mounted = try Mounted(try Sandbox(), "mkdir source && bindfs source \"$1\"")
-        let sandbox = mounted.sandbox
+        let sandbox = try Sandbox()
+        try sandbox.mount("mkdir source && bindfs source \"$1\"")
         let oracle = try Oracle(sandbox)
         let all = try (1...5).map { number in
             try sandbox.start(
@@ -54,8 +54,8 @@ import Testing
 
     @Test func unknownFileSystemIsRefused() throws {
         guard Machine.has(.root) else { return }
-        let mounted = try Mounted(try Sandbox(), "mount -t hugetlbfs none \"$1\"")
-        let sandbox = mounted.sandbox
+        let sandbox = try Sandbox()
+        try sandbox.mount("mount -t hugetlbfs none \"$1\"")
         let result = try sandbox.semq("acquire", "mounted/board.queue", "--", "touch", "ran")
         #expect(result.status == .exited(65))
         #expect(
@@ -68,12 +68,13 @@ import Testing
     /// The records can't be written there, whatever one says.
     @Test func fileSystemThatTakesNoRecordsIsSaid() throws {
         guard Machine.has(.root) else { return }
-        let mounted = try Mounted(try Sandbox(), "mount -t hugetlbfs none \"$1\"")
-        let result = try mounted.sandbox.semq(
+        let sandbox = try Sandbox()
+        try sandbox.mount("mount -t hugetlbfs none \"$1\"")
+        let result = try sandbox.semq(
             "acquire", "--any-filesystem", "mounted/board.queue", "--", "touch", "ran")
         #expect(result.status == .exited(73))
         #expect(result.err.hasPrefix("semq: mounted/board.queue: can't write the queue file: "))
-        #expect(!mounted.sandbox.exists("ran"))
+        #expect(!sandbox.exists("ran"))
     }
 
     /// Each of them keeps locks: one at a time, in order.
@@ -83,8 +84,8 @@ import Testing
         "mount -t tmpfs none \"$1\" && cd \"$1\" && mkdir l u w && mount -t overlay -o lowerdir=l,upperdir=u,workdir=w none \"$1\"",
     ]) func localFileSystemServes(_ mount: String) throws {
         guard Machine.has(.root, .program("mkfs.ext4", package: "e2fsprogs")) else { return }
-        let mounted = try Mounted(try Sandbox(), mount)
-        let sandbox = mounted.sandbox
+        let sandbox = try Sandbox()
+        try sandbox.mount(mount)
         let oracle = try Oracle(sandbox, seconds: 0.005)
         let all = try (1...8).map { number in
             try sandbox.start(

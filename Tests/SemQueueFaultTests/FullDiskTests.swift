@@ -5,14 +5,15 @@ import Testing
 
 /// On a full disk no queue can be made; one that is there goes on granting and releasing.
 @Suite(.serialized) struct FullDiskTests {
-    private func disk(_ size: String) throws -> Mounted {
-        try Mounted(try Sandbox(), "mount -t tmpfs -o size=\(size) none \"$1\"")
+    private func disk(_ size: String) throws -> Sandbox {
+        let sandbox = try Sandbox()
+        try sandbox.mount("mount -t tmpfs -o size=\(size) none \"$1\"")
+        return sandbox
     }
 
     @Test(arguments: ["4k", "8k", "16k"]) func noQueueIsMade(_ size: String) throws {
         guard Machine.has(.root) else { return }
-        let mounted = try disk(size)
-        let sandbox = mounted.sandbox
+        let sandbox = try disk(size)
         let result = try sandbox.semq("acquire", "mounted/board.queue", "--", "touch", "ran")
         #expect(result.status == .exited(73))
         #expect(result.err == "semq: mounted/board.queue: can't write the queue file: No space left on device\n")
@@ -28,8 +29,7 @@ import Testing
     /// room from the start, and those of waiters and the history, which have not.
     @Test(arguments: [0, 1, 2, 3, 5]) func queueGoesOnOnAFullDisk(_ freePages: Int) throws {
         guard Machine.has(.root) else { return }
-        let mounted = try disk("1m")
-        let sandbox = mounted.sandbox
+        let sandbox = try disk("1m")
         let oracle = try Oracle(sandbox)
         _ = try sandbox.semq("acquire", "-q", "mounted/board.queue", "--", "true")
         let fill =
@@ -91,6 +91,26 @@ import Testing
         }
         #expect(failing >= (isQueued ? 4 : 2))
         #expect(oracle.complaint == nil)
+    }
+
+    /// `ulimit -f`: a write beyond it would kill whoever writes. The command finds it as it was.
+    @Test(arguments: [0, 1, 8, 16]) func limitOfFileSizeStopsNothing(_ kilobytes: Int) throws {
+        let sandbox = try Sandbox()
+        _ = try sandbox.semq("acquire", "-q", "board.queue", "--", "true")
+        let run = try sandbox.shell(
+            "ulimit -c 0; ulimit -f \(kilobytes); exec semq acquire -q board.queue -- bash -c 'echo in >&2'")
+        #expect(run.status == .exited(0) || kilobytes == 0)
+        let dead = try sandbox.shell(
+            "ulimit -c 0; ulimit -f \(kilobytes); exec semq acquire -q board.queue -- bash -c 'kill -XFSZ $$'")
+        #expect(dead.status == .signaled(SIGXFSZ))
+        #expect(try sandbox.semq("status", "board.queue").out == "board.queue: free, nobody waits\n")
+        let new = try sandbox.shell("ulimit -f \(kilobytes); exec semq acquire -q new.queue -- true")
+        if kilobytes < 16 {
+            #expect(new.status == .exited(73))
+            // Standard error is a file here.
+            let said = kilobytes == 0 ? "" : "semq: new.queue: can't write the queue file: File too large\n"
+            #expect(new.err == said)
+        }
     }
 
     private func finish(_ sandbox: Sandbox, _ running: Running, _ go: String) throws {

@@ -75,8 +75,8 @@ import Testing
 
     @Test func readOnlyFileSystemIsSaid() throws {
         guard Machine.has(.root) else { return }
-        let mounted = try Mounted(try Sandbox(), "mount -t tmpfs none \"$1\"")
-        let sandbox = mounted.sandbox
+        let sandbox = try Sandbox()
+        try sandbox.mount("mount -t tmpfs none \"$1\"")
         _ = try sandbox.semq("acquire", "-q", "mounted/board.queue", "--", "true")
         #expect(try sandbox.shell("mount -o remount,ro \(sandbox.path("mounted"))").status == .exited(0))
         let existing = try sandbox.semq("acquire", "mounted/board.queue", "--", "touch", "ran")

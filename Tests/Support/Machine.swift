@@ -55,20 +55,3 @@ package enum Machine {
         throw POSIXError(.ENOENT)
     }
 }
-
-/// A file system mounted in a sandbox, unmounted with the last reference.
-package final class Mounted {
-    package let sandbox: Sandbox
-    /// Where it is mounted, from the sandbox's folder.
-    package let name: String
-
-    /// - Parameter command: mounts it at `$1`, run by the shell in the sandbox's folder.
-    package init(_ sandbox: Sandbox, _ command: String, at name: String = "mounted") throws {
-        (self.sandbox, self.name) = (sandbox, name)
-        mkdir(sandbox.path(name), 0o755)
-        let result = try sandbox.start(["/bin/sh", "-c", command, "mount", sandbox.path(name)]).wait()
-        try #require(result.status == .exited(0), "\(result.err)")
-    }
-
-    deinit { _ = try? sandbox.shell("umount -l \(name)") }
-}

@@ -21,7 +21,23 @@ package final class Sandbox {
         chmod(folder, 0o755)
     }
 
-    deinit { try? FileManager.default.removeItem(atPath: folder) }
+    deinit {
+        for name in mounts { while umount2(path(name), Int32(MNT_DETACH)) == 0 {} }
+        try? FileManager.default.removeItem(atPath: folder)
+    }
+
+    private var mounts: [String] = []
+
+    /// Mounts a file system for as long as the sandbox lives.
+    /// - Parameters:
+    ///   - command: mounts it at `$1`; run by the shell in the sandbox's folder.
+    ///   - name: where, in the sandbox.
+    package func mount(_ command: String, at name: String = "mounted") throws {
+        mkdir(path(name), 0o755)
+        mounts.append(name)
+        let result = try start(["/bin/sh", "-c", command, "mount", path(name)]).wait()
+        try #require(result.status == .exited(0), "\(result.err)")
+    }
 
     package func path(_ name: String) -> String { folder + "/" + name }
 
