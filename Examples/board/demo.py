@@ -80,11 +80,14 @@ class Run:
     def __init__(self, jobs, folder, semaphore):
         self.jobs, self.folder, self.semaphore = jobs, folder, semaphore
         self.line, self.progress = folder / "line", folder / "progress"
-        self.processes, self.booted, self.ended = [], {}, {}
+        self.processes, self.booted = [], {}
 
     def go(self, screen, picture):
+        self.progress.unlink(missing_ok=True)
         board = subprocess.Popen([sys.executable, HERE / "board.py", self.line, self.progress])
         while not self.line.exists():
+            if board.poll() is not None:
+                sys.exit("the board does not start")
             time.sleep(0.01)
         try:
             self.start = time.time()
@@ -100,9 +103,12 @@ class Run:
             self.note()
             self.seconds = time.time() - self.start
         finally:
+            for process in self.processes:
+                if process.poll() is None:
+                    process.terminate()
             board.terminate()
             board.wait()
-            self.line.unlink()
+            self.line.unlink(missing_ok=True)
         screen.clear()
 
     def begin(self, job):
@@ -127,8 +133,7 @@ class Run:
 
     def note(self):
         for job, process in zip(self.jobs, self.processes):
-            if process.poll() is not None and job.number not in self.ended:
-                self.ended[job.number] = time.time() - self.start
+            if process.poll() is not None and job.number not in self.booted:
                 self.booted[job.number] = process.stdout.read().strip()
 
     def right(self, job):
@@ -153,7 +158,7 @@ def queued_picture(run):
 
 def free_picture(run):
     busy = sum(process.poll() is None for process in run.processes)
-    return [f"{busy} scripts talk to the board", run.board()]
+    return [f"{busy} scripts talk to the board" if busy != 1 else "1 script talks to the board", run.board()]
 
 
 def grants(run):
@@ -203,7 +208,7 @@ def main():
         jobs = [Job(number, name, priority, folder) for number, (name, priority) in enumerate(JOBS, 1)]
         queued, free = Run(jobs, folder, folder / "board.queue"), Run(jobs, folder, None)
         subprocess.run(["semq", "set", queued.semaphore, "--concurrency", "1"], stderr=subprocess.DEVNULL, check=True)
-        print(bold(f"Twelve scripts want the same board, through one queue."))
+        print(bold("Twelve scripts want the same board, through one queue."))
         print(dim("Each runs: semq acquire --priority N -m DESCRIPTION board.queue -- ./flash.sh LINE IMAGE"))
         print()
         queued.go(Screen(), queued_picture)
@@ -219,4 +224,7 @@ def main():
         shutil.rmtree(folder, ignore_errors=True)
 
 
-sys.exit(main())
+try:
+    sys.exit(main())
+except KeyboardInterrupt:
+    sys.exit(130)
