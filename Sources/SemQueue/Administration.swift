@@ -132,7 +132,8 @@ package struct Administration {
             return try gate.locked(alarm: Alarm(), deadline: .monotonic() + .seconds(10)) { try body() }
         } catch is Gate.Failure {
             throw SemaphoreError(
-                .io, "\(file.path): somebody holds the queue's mutex and stands still; `semq doctor \(file.path)` tells who")
+                .io,
+                "\(file.path): somebody holds the queue's mutex and stands still; `semq doctor \(file.path)` tells who")
         }
     }
 }

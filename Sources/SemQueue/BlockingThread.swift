@@ -20,10 +20,12 @@ struct BlockingThread: @unchecked Sendable {
         pthread_attr_setstacksize(&attributes, stackSize)
         let box = Unmanaged.passRetained(Box(body))
         var handle = pthread_t()
-        let error = pthread_create(&handle, &attributes, { argument in
-            Unmanaged<Box>.fromOpaque(argument!).takeRetainedValue().body()
-            return nil
-        }, box.toOpaque())
+        let error = pthread_create(
+            &handle, &attributes,
+            { argument in
+                Unmanaged<Box>.fromOpaque(argument!).takeRetainedValue().body()
+                return nil
+            }, box.toOpaque())
         guard error == 0 else {
             box.release()
             throw SemaphoreError(

@@ -38,7 +38,8 @@ package struct Diagnosis {
             return findings
         }
         let (file, description, _) = opened
-        findings.append(Finding(subject: "file", verdict: .good, text: "\(QueueStatus.absolute(path)), readable and writable"))
+        findings.append(
+            Finding(subject: "file", verdict: .good, text: "\(QueueStatus.absolute(path)), readable and writable"))
         findings.append(filesystem(description))
         findings.append(locks(file, description))
         findings.append(records(file, description))
@@ -49,7 +50,8 @@ package struct Diagnosis {
     private static func filesystem(_ description: Description) -> Finding {
         switch Filesystem.kind(magic: semq_filesystem(description.descriptor)) {
         case .local(let name):
-            Finding(subject: "file system", verdict: .good, text: "\(name): locks hold for all processes of this machine")
+            Finding(
+                subject: "file system", verdict: .good, text: "\(name): locks hold for all processes of this machine")
         case .overlay:
             Finding(
                 subject: "file system", verdict: .note,
@@ -57,11 +59,15 @@ package struct Diagnosis {
         case .network(let name):
             Finding(
                 subject: "file system", verdict: .bad,
-                text: "\(name): locks may not hold between machines; move the queue to a disk of the machine that owns the thing")
+                text:
+                    "\(name): locks may not hold between machines; move the queue to a disk of the machine that owns the thing"
+            )
         case .unknown(let magic):
             Finding(
                 subject: "file system", verdict: .bad,
-                text: "unknown (0x\(String(magic, radix: 16))): not known to keep locks; --any-filesystem uses it all the same")
+                text:
+                    "unknown (0x\(String(magic, radix: 16))): not known to keep locks; --any-filesystem uses it all the same"
+            )
         }
     }
 
@@ -69,13 +75,17 @@ package struct Diagnosis {
     private static func locks(_ file: QueueFile, _ description: Description) -> Finding {
         let probe = LockSpace.probe
         guard let other = try? file.reopen(), description.tryLock(.write, probe) else {
-            return Finding(subject: "locks", verdict: .bad, text: "the kernel refuses open-file-description locks (Linux 3.15 has them)")
+            return Finding(
+                subject: "locks", verdict: .bad,
+                text: "the kernel refuses open-file-description locks (Linux 3.15 has them)")
         }
         defer { description.unlock(probe) }
         let excluded = !other.tryLock(.write, probe)
         return Finding(
             subject: "locks", verdict: excluded ? .good : .bad,
-            text: excluded ? "two openings of the file exclude each other" : "two openings of the file do not exclude each other here")
+            text: excluded
+                ? "two openings of the file exclude each other"
+                : "two openings of the file do not exclude each other here")
     }
 
     private static func records(_ file: QueueFile, _ description: Description) -> Finding {
@@ -86,7 +96,9 @@ package struct Diagnosis {
                 ? Finding(subject: "records", verdict: .note, text: "empty: the first acquire makes it a queue")
                 : Finding(
                     subject: "records", verdict: .bad,
-                    text: "no readable header: no queue, or a damaged one (which goes on while it is used, one at a time)")
+                    text:
+                        "no readable header: no queue, or a damaged one (which goes on while it is used, one at a time)"
+                )
         }
         let origin =
             switch header.origin {
@@ -106,7 +118,9 @@ package struct Diagnosis {
         return [
             Finding(
                 subject: "mutex", verdict: holder.isStopped ? .bad : .note,
-                text: "\(holder) holds it\(holder.isStopped ? ": let it go on (kill -CONT \(holder.pid)) or end it" : " just now")")
+                text:
+                    "\(holder) holds it\(holder.isStopped ? ": let it go on (kill -CONT \(holder.pid)) or end it" : " just now")"
+            )
         ]
     }
 }

@@ -52,7 +52,8 @@ enum Filesystem {
         case .unknown(let magic):
             throw SemaphoreError(
                 .unusable,
-                "\(path): lies on a file system (0x\(String(magic, radix: 16))) that is not known to keep locks\(advice)")
+                "\(path): lies on a file system (0x\(String(magic, radix: 16))) that is not known to keep locks\(advice)"
+            )
         }
     }
 }

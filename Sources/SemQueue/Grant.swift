@@ -46,9 +46,12 @@ package final class Grant: Sendable {
     package convenience init?(handover: String) {
         let bytes = Array(handover.utf8)
         let numbers = bytes.prefix { $0 != UInt8(ascii: "\n") }
-        let words = numbers.split(separator: UInt8(ascii: " ")).compactMap { UInt64(String(decoding: $0, as: UTF8.self)) }
+        let words = numbers.split(separator: UInt8(ascii: " ")).compactMap {
+            UInt64(String(decoding: $0, as: UTF8.self))
+        }
         let rest = bytes.dropFirst(numbers.count + 1)
-        guard words.count == 3, let record = SlotRecord(line: rest.prefix(Line.length)), let holder = record.holder else {
+        guard words.count == 3, let record = SlotRecord(line: rest.prefix(Line.length)), let holder = record.holder
+        else {
             return nil
         }
         let path = String(decoding: rest.dropFirst(Line.length), as: UTF8.self)
@@ -108,7 +111,9 @@ package final class Grant: Sendable {
         return true
     }
 
-    private var holder: SlotRecord.Holder { SlotRecord.Holder(ticket: ticket, token: token, since: since, party: party) }
+    private var holder: SlotRecord.Holder {
+        SlotRecord.Holder(ticket: ticket, token: token, since: since, party: party)
+    }
 
     /// Why a permit ended before its holder wanted it to.
     package enum Loss: Equatable, Sendable {

@@ -296,7 +296,6 @@ struct Member {
         return sight
     }
 
-
     /// Takes a free slot.
     /// - Returns: nil if the kernel says that it is not free after all.
     private func claim(_ slot: Int, _ ticket: Ticket, _ header: inout Header) -> Grant? {
@@ -317,7 +316,8 @@ struct Member {
         let holder = SlotRecord.Holder(ticket: ticket, token: header.lastToken, since: now, party: party)
         QueueFile.write(SlotRecord(queue: header.queue, slot: slot, holder: holder).line, at: line, to: own)
         history.append(.granted, at: now, History.holder(holder, slot: slot))
-        return Grant(file: file, description: own, queue: header.queue, path: path, holder: holder, slot: slot, history: history)
+        return Grant(
+            file: file, description: own, queue: header.queue, path: path, holder: holder, slot: slot, history: history)
     }
 }
 

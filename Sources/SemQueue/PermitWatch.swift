@@ -27,7 +27,11 @@ final class PermitWatch: Sendable {
             task.cancel()
         }
         defer { shared.remove(grant) }
-        let result = await withTaskCancellationHandler { await task.result } onCancel: { task.cancel() }
+        let result = await withTaskCancellationHandler {
+            await task.result
+        } onCancel: {
+            task.cancel()
+        }
         if let loss = loss.withLock({ $0 }) { throw loss.error(at: grant.path) }
         return try result.get()
     }

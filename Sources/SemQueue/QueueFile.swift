@@ -45,7 +45,8 @@ struct QueueFile: Sendable {
     /// Opens the file, making it where that is allowed.
     /// - Returns: the file, a description of it, and whether it was made by this call.
     /// - Throws: ``SemaphoreError`` that names the path.
-    static func open(_ path: String, _ options: Options) throws(SemaphoreError) -> (QueueFile, Description, made: Bool) {
+    static func open(_ path: String, _ options: Options) throws(SemaphoreError) -> (QueueFile, Description, made: Bool)
+    {
         let (descriptor, made) = try openDescriptor(path, options)
         let description = Description(owning: descriptor)
         var info = stat()
@@ -137,7 +138,8 @@ struct QueueFile: Sendable {
     static func readLines(_ lines: Range<Int>, from description: Description) -> [UInt8] {
         let count = lines.count * Line.length
         return [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
-            filled = max(0, pread(description.descriptor, buffer.baseAddress, count, off_t(lines.lowerBound * Line.length)))
+            filled = max(
+                0, pread(description.descriptor, buffer.baseAddress, count, off_t(lines.lowerBound * Line.length)))
         }
     }
 
@@ -165,7 +167,8 @@ struct QueueFile: Sendable {
             while !rest.isEmpty {
                 let start = off_t(line * Line.length + rest.startIndex)
                 // Less than all is written where the disk has room for a part: the next call says why.
-                let count = pwrite(description.descriptor, UnsafeRawBufferPointer(rebasing: rest).baseAddress, rest.count, start)
+                let count = pwrite(
+                    description.descriptor, UnsafeRawBufferPointer(rebasing: rest).baseAddress, rest.count, start)
                 guard count > 0 else { return false }
                 rest = rest.dropFirst(count)
             }
@@ -221,9 +224,11 @@ extension QueueFile {
         switch errno {
         case ENOENT:
             return SemaphoreError(
-                .cannotCreate, "\(path): there is no folder \(parent(of: path)) to make the queue in", systemError: ENOENT)
+                .cannotCreate, "\(path): there is no folder \(parent(of: path)) to make the queue in",
+                systemError: ENOENT)
         case EACCES, EPERM:
-            return .system(.cannotCreate, "can't make", path, advice: "; its folder \(parent(of: path)) is not writable")
+            return .system(
+                .cannotCreate, "can't make", path, advice: "; its folder \(parent(of: path)) is not writable")
         case EMFILE, ENFILE: return .system(.io, "can't make", path, advice: "; raise the limit (ulimit -n)")
         default: return .system(.cannotCreate, "can't make", path)
         }

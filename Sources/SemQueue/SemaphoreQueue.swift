@@ -39,7 +39,8 @@ public struct SemaphoreQueue: Sendable {
             self.path = QueueFile.fromRoot(path)
             kept = KeptOpen(self.path)
         case .remote(let host, _):
-            throw SemaphoreError(.unreachable, "\(address): semaphores on other hosts (\(host)) can't be reached by this version")
+            throw SemaphoreError(
+                .unreachable, "\(address): semaphores on other hosts (\(host)) can't be reached by this version")
         }
     }
 
@@ -135,7 +136,8 @@ extension SemaphoreQueue {
 
     private func request(_ options: Options, _ limit: Duration?) throws -> Request {
         guard Ticket.priorities.contains(options.priority) else {
-            throw SemaphoreError(.usage, "\(path): a priority of \(options.priority): wants a number from -1000 to 1000")
+            throw SemaphoreError(
+                .usage, "\(path): a priority of \(options.priority): wants a number from -1000 to 1000")
         }
         if let concurrency = options.concurrency, !Request.concurrencies.contains(concurrency) {
             throw SemaphoreError(.usage, "\(path): a concurrency of \(concurrency): wants \(Request.concurrencyWanted)")
@@ -173,7 +175,8 @@ extension SemaphoreQueue {
         case .cancelled: throw CancellationError()
         case .timedOut, .busy(.held), .busy(.paused): return nil
         case .busy(.full):
-            throw SemaphoreError(.full, "\(path): as many wait as a queue has room for (\(QueueFile.maximumWaiting)); try again later")
+            throw SemaphoreError(
+                .full, "\(path): as many wait as a queue has room for (\(QueueFile.maximumWaiting)); try again later")
         case .removed(let by, let reason):
             throw SemaphoreError(.removed, "\(path): \(by) took this turn out of the queue: \(reason)")
         }

@@ -60,7 +60,8 @@ struct AcquireCommand {
         default:
             let second = options.operands[1].printable
             throw SemaphoreError(
-                .usage, "acquire: ‘\(second)’ would be a second semaphore: for several say --any or --all; "
+                .usage,
+                "acquire: ‘\(second)’ would be a second semaphore: for several say --any or --all; "
                     + "a command goes behind --, as in: semq acquire \(options.operands[0].printable) -- \(second)")
         }
     }
@@ -128,10 +129,12 @@ struct AcquireCommand {
         case .granted: return .success
         case .busy(.held): message += ": busy\(WaitingDisplay.holders(path).map { ": \($0)" } ?? "")"
         case .busy(.paused(let reason, let by)): message += ": paused by \(by): \(reason)"
-        case .busy(.full): message += ": as many wait as a queue has room for (\(QueueStatus.maximumWaiting)); try again later"
+        case .busy(.full):
+            message += ": as many wait as a queue has room for (\(QueueStatus.maximumWaiting)); try again later"
         case .timedOut:
             message += ": not granted in time\(WaitingDisplay.holders(path).map { ": \($0)" } ?? "")"
-        case .removed(let by, let reason): (message, code) = ("\(path): \(by) took this turn out of the queue: \(reason)", .lost)
+        case .removed(let by, let reason):
+            (message, code) = ("\(path): \(by) took this turn out of the queue: \(reason)", .lost)
         case .cancelled: message += ": given up"
         }
         if talk > .quiet { Terminal.say(message) }

@@ -56,7 +56,8 @@ final class GuardedCommand {
         _ granted: Granted?, privateDescriptors: [Int32] = []
     ) throws(SemaphoreError) -> Prepared {
         var ends: [Int32] = [-1, -1]
-        guard let page = SharedPage(), socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue) | O_CLOEXEC, 0, &ends) == 0 else { throw Self.noRoom("memory or descriptors (ulimit -n)") }
+        guard let page = SharedPage(), socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue) | O_CLOEXEC, 0, &ends) == 0
+        else { throw Self.noRoom("memory or descriptors (ulimit -n)") }
         if let granted {
             page.start = granted.start
             _ = Self.send(ends[1])
@@ -110,7 +111,9 @@ final class GuardedCommand {
             }
         }
         close(running.go)
-        return Front(page: running.page, guardian: running.guardian, permits: permits, name: String(cString: arguments[0])).run()
+        return Front(
+            page: running.page, guardian: running.guardian, permits: permits, name: String(cString: arguments[0])
+        ).run()
     }
 
     /// The rest of the command-to-be's life as our program.

@@ -12,7 +12,9 @@ struct Hold {
         semq_waiting_end()
         semq_waiting_allow_stop(true)
         for grant in permits.grants {
-            Terminal.print("acquired \(grant.path.printable) ticket=\(grant.ticket.number) slot=\(grant.slot) token=\(grant.token)")
+            Terminal.print(
+                "acquired \(grant.path.printable) ticket=\(grant.ticket.number) slot=\(grant.slot) token=\(grant.token)"
+            )
         }
         if permits.grants.isEmpty { Terminal.print("acquired under the permit of the command around it") }
         while true {
@@ -44,7 +46,9 @@ struct Hold {
         defer { close(signals) }
         var sources = [STDIN_FILENO, signals].map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
         guard poll(&sources, 2, Int32(limit.nanoseconds / 1_000_000)) > 0 else { return .time }
-        if sources[1].revents != 0, let received = Signals.next(deadly, within: .zero) { return .signal(received.signal) }
+        if sources[1].revents != 0, let received = Signals.next(deadly, within: .zero) {
+            return .signal(received.signal)
+        }
         guard sources[0].revents != 0 else { return .time }
         // What is written to us says nothing: only the end counts.
         var buffer = [UInt8](repeating: 0, count: 4096)

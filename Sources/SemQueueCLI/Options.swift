@@ -113,7 +113,9 @@ extension Options {
 
     func ticket() throws -> Int64? {
         guard let text = value("ticket") else { return nil }
-        guard let number = Int64(text), number > 0 else { throw wrong("ticket", text, "a ticket number as `semq status` shows it") }
+        guard let number = Int64(text), number > 0 else {
+            throw wrong("ticket", text, "a ticket number as `semq status` shows it")
+        }
         return number
     }
 }

@@ -20,7 +20,9 @@ enum ProcessTree {
         defer { closedir(folder) }
         var processes: [(Int32, Int32)] = []
         while let entry = readdir(folder) {
-            let name = withUnsafeBytes(of: entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+            let name = withUnsafeBytes(of: entry.pointee.d_name) {
+                String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+            }
             if let pid = Int32(name), let parent = livingParent(of: pid) { processes.append((pid, parent)) }
         }
         return processes

@@ -19,7 +19,8 @@ struct ReleaseCommand {
         }
         path = try Address.localPath(operands[0])
         guard let ticket = try options.ticket() else {
-            throw SemaphoreError(.usage, "release: say whose turn: --ticket N, as semq status \(operands[0].printable) shows it")
+            throw SemaphoreError(
+                .usage, "release: say whose turn: --ticket N, as semq status \(operands[0].printable) shows it")
         }
         self.ticket = ticket
         guard let reason = options.value("reason"), !reason.allSatisfy(\.isWhitespace) else {
@@ -32,21 +33,25 @@ struct ReleaseCommand {
     func run() throws -> ExitCode {
         let administration = try Administration(path, create: false)
         guard let subject = try administration.remove(ticket: ticket, reason: reason, grace: grace) else {
-            throw SemaphoreError(.usage, "\(path): no ticket \(ticket) waits or holds here (any more); see: semq status \(path)")
+            throw SemaphoreError(
+                .usage, "\(path): no ticket \(ticket) waits or holds here (any more); see: semq status \(path)")
         }
         // A holder's tree is asked, given its grace, killed and reaped; a waiter looks at least each five seconds.
         let deadline = Duration.monotonic() + grace + .seconds(10)
         while administration.isAlive(ticket) {
             guard Duration.monotonic() < deadline else {
-                Terminal.say("\(path): ticket \(ticket) has been told, but does not go; is it stopped? see: semq status \(path)")
+                Terminal.say(
+                    "\(path): ticket \(ticket) has been told, but does not go; is it stopped? see: semq status \(path)")
                 return .io
             }
             var pause = timespec(tv_sec: 0, tv_nsec: 20_000_000)
             nanosleep(&pause, nil)
         }
         switch subject {
-        case .holder(let party): Terminal.say("\(path): ended the turn of \(party.user)@\(party.host): \(party.description)")
-        case .waiter(let party): Terminal.say("\(path): took \(party.user)@\(party.host) out of the queue: \(party.description)")
+        case .holder(let party):
+            Terminal.say("\(path): ended the turn of \(party.user)@\(party.host): \(party.description)")
+        case .waiter(let party):
+            Terminal.say("\(path): took \(party.user)@\(party.host) out of the queue: \(party.description)")
         }
         return .success
     }

@@ -12,7 +12,10 @@ struct SetCommand {
     init(_ words: [String]) throws {
         let options = try Options(
             "set", words,
-            [.init("concurrency", argument: true), .init("pause", argument: true), .init("resume"), .init("any-filesystem")])
+            [
+                .init("concurrency", argument: true), .init("pause", argument: true), .init("resume"),
+                .init("any-filesystem"),
+            ])
         if options.has("help") { throw HelpAsked(command: "set") }
         let operands = options.operands + (options.trailing ?? [])
         guard operands.count == 1 else {
@@ -23,7 +26,9 @@ struct SetCommand {
         pause = options.value("pause")
         resumes = options.has("resume")
         anyFilesystem = options.has("any-filesystem")
-        guard pause == nil || !resumes else { throw SemaphoreError(.usage, "set: --pause and --resume exclude each other") }
+        guard pause == nil || !resumes else {
+            throw SemaphoreError(.usage, "set: --pause and --resume exclude each other")
+        }
         guard concurrency != nil || pause != nil || resumes else {
             throw SemaphoreError(.usage, "set: say --concurrency N, --pause REASON or --resume")
         }
@@ -43,7 +48,8 @@ struct SetCommand {
         }
         if let pause {
             let change = try administration.pause(reason: pause)
-            let holding = change.holding == 0 ? "" : "; \(change.holding) hold\(change.holding == 1 ? "s" : "") on until done"
+            let holding =
+                change.holding == 0 ? "" : "; \(change.holding) hold\(change.holding == 1 ? "s" : "") on until done"
             Terminal.say("\(path): paused: \(pause)\(holding)")
         }
         if resumes {

@@ -117,7 +117,9 @@ struct SharedPage {
 
     private func load(_ offset: Int) -> Int32 { base.load(fromByteOffset: offset, as: Int32.self) }
 
-    private func store(_ value: Int32, _ offset: Int) { base.storeBytes(of: value, toByteOffset: offset, as: Int32.self) }
+    private func store(_ value: Int32, _ offset: Int) {
+        base.storeBytes(of: value, toByteOffset: offset, as: Int32.self)
+    }
 
     private func text(at offset: Int) -> String {
         let bytes = UnsafeRawBufferPointer(start: base + offset + 4, count: Int(load(offset)))

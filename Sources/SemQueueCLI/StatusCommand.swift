@@ -64,7 +64,9 @@ extension QueueStatus {
             (
                 "paused",
                 paused.map {
-                    .object([("reason", .string($0.reason)), ("by", .string($0.by)), ("since", .string($0.since.rfc3339))])
+                    .object([
+                        ("reason", .string($0.reason)), ("by", .string($0.by)), ("since", .string($0.since.rfc3339)),
+                    ])
                 } ?? .null
             ),
             (
@@ -76,7 +78,11 @@ extension QueueStatus {
                                 + [("slot", .integer(Int64($0.slot))), ("token", .integer($0.token))])
                     })
             ),
-            ("waiting", .array(waiting.map { .object(member($0.ticket, $0.since, $0.party) + [("stopped", .bool($0.isStopped))]) })),
+            (
+                "waiting",
+                .array(
+                    waiting.map { .object(member($0.ticket, $0.since, $0.party) + [("stopped", .bool($0.isStopped))]) })
+            ),
         ])
     }
 }

@@ -18,7 +18,10 @@ struct StatusTable {
     func text(_ status: QueueStatus) -> String {
         var lines = [title(status)]
         if let pause = status.paused {
-            lines.append(styled("paused by \(pause.by.printable) at \(pause.since.local(relativeTo: now)): \(pause.reason.printable)", .yellow))
+            lines.append(
+                styled(
+                    "paused by \(pause.by.printable) at \(pause.since.local(relativeTo: now)): \(pause.reason.printable)",
+                    .yellow))
         }
         if status.isRecovered {
             lines.append(
@@ -28,7 +31,9 @@ struct StatusTable {
         }
         let rows =
             status.holders.map { row("slot \($0.slot)", $0.ticket, $0.party, $0.since) }
-            + status.waiting.enumerated().map { row($1.isStopped ? "stopped" : "\($0 + 1).", $1.ticket, $1.party, $1.since) }
+            + status.waiting.enumerated().map {
+                row($1.isStopped ? "stopped" : "\($0 + 1).", $1.ticket, $1.party, $1.since)
+            }
         guard !rows.isEmpty else { return lines.joined(separator: "\n") + "\n" }
         let all = [["", "TICKET", "WHO", "PID", "SINCE", "FOR", "WHAT"]] + rows
         let widths = all[0].indices.map { column in all.map { $0[column].count }.max()! }
@@ -36,7 +41,8 @@ struct StatusTable {
             let cells = row.indices.map { column in
                 column == row.count - 1
                     ? row[column]
-                    : column == 3 || column == 5 ? pad(row[column], widths[column], left: true) : pad(row[column], widths[column])
+                    : column == 3 || column == 5
+                        ? pad(row[column], widths[column], left: true) : pad(row[column], widths[column])
             }
             var line = "  " + cells.joined(separator: "  ")
             if let width { line = line.fitting(width) }
@@ -57,7 +63,8 @@ struct StatusTable {
 
     private func row(_ place: String, _ ticket: Ticket, _ party: Party, _ since: Timestamp) -> [String] {
         let known = since.microseconds > 0
-        let number = ticket.number == 0 ? "?" : "\(ticket.number)" + (ticket.priority == 0 ? "" : " p\(ticket.priority)")
+        let number =
+            ticket.number == 0 ? "?" : "\(ticket.number)" + (ticket.priority == 0 ? "" : " p\(ticket.priority)")
         return [
             place, number, "\(party.user.printable)@\(party.host.printable)", party.pid == 0 ? "?" : "\(party.pid)",
             known ? since.local(relativeTo: now) : "?",

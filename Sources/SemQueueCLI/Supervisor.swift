@@ -83,7 +83,9 @@ struct Supervisor {
                     // Of a child that goes on and ends at once, waitid(2) tells the end only.
                     if commandIsStopped { stateChanged(nil) }
                     commandHasEnded = true
-                    if page.outcome == .none { page.outcome = kind == SEMQ_EXITED ? .exited(number) : .signaled(number) }
+                    if page.outcome == .none {
+                        page.outcome = kind == SEMQ_EXITED ? .exited(number) : .signaled(number)
+                    }
                 }
             }
             semq_reap_child(pid, kind)

@@ -44,7 +44,9 @@ final class WaitingDisplay: WaitObserver {
 
     func recovered(_ path: String) {
         guard talk > .quiet else { return }
-        say("\(path): the queue's record was damaged; one at a time until somebody says: semq set \(path) --concurrency N")
+        say(
+            "\(path): the queue's record was damaged; one at a time until somebody says: semq set \(path) --concurrency N"
+        )
     }
 
     func joined(_ place: Place) {
@@ -76,7 +78,8 @@ final class WaitingDisplay: WaitObserver {
     func look(_ paths: [String]) -> Duration? {
         look(hasChanged: { true }) { waited in
             let queues = paths.map { "\($0) \(Self.holders($0) ?? "is not free")" }.joined(separator: "; ")
-            let line = "waiting for the first of \(paths.count)\(waited.map { ", \(Standing.span($0))" } ?? ""): \(queues)"
+            let line =
+                "waiting for the first of \(paths.count)\(waited.map { ", \(Standing.span($0))" } ?? ""): \(queues)"
             return (line, line)
         } ?? .seconds(5)
     }

@@ -5,7 +5,10 @@ import Testing
 
 /// JSON as others read it.
 @Suite struct JSONTests {
-    @Test(arguments: ["plain", "", "quote \" and \\ backslash", "line\nbreak\ttab", "\u{1b}[0m\u{7f}\u{0}", "漢字 ✓ é", "\u{202e}turned"])
+    @Test(arguments: [
+        "plain", "", "quote \" and \\ backslash", "line\nbreak\ttab", "\u{1b}[0m\u{7f}\u{0}", "漢字 ✓ é",
+        "\u{202e}turned",
+    ])
     func stringsComeBack(_ text: String) throws {
         let json = JSON.object([("key", .string(text))])
         let foreign = try JSONSerialization.jsonObject(with: Data(json.utf8)) as? [String: String]
@@ -21,7 +24,10 @@ import Testing
         #expect(throws: Never.self) { try JSONSerialization.jsonObject(with: Data(json.utf8)) }
     }
 
-    @Test(arguments: ["", "{", "[]", "{\"a\"}", "{\"a\": }", "{\"a\": \"b}", "{\"a\": \"\\u12", "garbage", "{\"a\": 99999999999999999999}"])
+    @Test(arguments: [
+        "", "{", "[]", "{\"a\"}", "{\"a\": }", "{\"a\": \"b}", "{\"a\": \"\\u12", "garbage",
+        "{\"a\": 99999999999999999999}",
+    ])
     func whatIsNoFlatObjectIsRefused(_ text: String) {
         #expect(JSONReader.members(of: text) == nil)
     }

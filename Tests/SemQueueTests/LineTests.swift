@@ -11,7 +11,8 @@ import Testing
     }
 
     @Test(arguments: [
-        "flash.sh --all", "", "two\nlines", "\u{1b}[31mred", "100 % ticket=9 pid=1", "ümläut ✓ 漢字", "ends in spaces   x",
+        "flash.sh --all", "", "two\nlines", "\u{1b}[31mred", "100 % ticket=9 pid=1", "ümläut ✓ 漢字",
+        "ends in spaces   x",
         "semq1 slot state=held", "\u{7f}\0\r\t",
     ])
     func comesBackAsItWent(_ description: String) {

@@ -38,21 +38,28 @@ import Testing
     @Test func aLoweredConcurrencyDrainsFirst() {
         var turn = Turn()
         // Three hold what two may: slots beyond the lowered number count like the others.
-        #expect(turn.look(sight(held: [0, 1, 2], of: 2), at: .zero) == .waitForSlot([0, 1, 2], lookAfter: .milliseconds(250)))
-        #expect(turn.look(sight(held: [1, 2], of: 2), at: .zero) == .waitForSlot([1, 2], lookAfter: .milliseconds(250)))
+        #expect(
+            turn.look(sight(held: [0, 1, 2], of: 2), at: .zero)
+                == .waitForSlot([0, 1, 2], lookAfter: .milliseconds(250)))
+        #expect(
+            turn.look(sight(held: [1, 2], of: 2), at: .zero) == .waitForSlot([1, 2], lookAfter: .milliseconds(250)))
         #expect(turn.look(sight(held: [2], of: 2), at: .zero) == .claim(slot: 0))
     }
 
     @Test func nobodyTakesASlotOfAPausedQueue() {
         var turn = Turn()
         #expect(turn.look(sight(paused: true), at: .zero) == .waitForSlot([], lookAfter: .milliseconds(250)))
-        #expect(turn.look(sight(ahead: [first], paused: true), at: .seconds(60)) == .waitBehind(first, lookAfter: .seconds(1)))
+        #expect(
+            turn.look(sight(ahead: [first], paused: true), at: .seconds(60))
+                == .waitBehind(first, lookAfter: .seconds(1)))
     }
 
     @Test func othersSleepBehindTheNearestAhead() {
         var turn = Turn()
         #expect(turn.look(sight(held: [0], ahead: [second]), at: .zero) == .waitBehind(second, lookAfter: .seconds(1)))
-        #expect(turn.look(sight(held: [0], ahead: [second, first]), at: .zero) == .waitBehind(second, lookAfter: .seconds(5)))
+        #expect(
+            turn.look(sight(held: [0], ahead: [second, first]), at: .zero)
+                == .waitBehind(second, lookAfter: .seconds(5)))
     }
 
     @Test func aHeadThatStandsStillIsPassedAfterFiveSeconds() {
@@ -74,7 +81,8 @@ import Testing
     @Test func aGrantMeanwhileStartsThePatienceAnew() {
         var turn = Turn()
         _ = turn.look(sight(ahead: [first], token: 100), at: .zero)
-        #expect(turn.look(sight(ahead: [first], token: 101), at: .seconds(6)) == .waitBehind(first, lookAfter: .seconds(1)))
+        #expect(
+            turn.look(sight(ahead: [first], token: 101), at: .seconds(6)) == .waitBehind(first, lookAfter: .seconds(1)))
         #expect(turn.look(sight(ahead: [first], token: 101), at: .seconds(11)) == .claim(slot: 0))
     }
 
