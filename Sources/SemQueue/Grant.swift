@@ -18,12 +18,14 @@ package final class Grant: Sendable {
     /// The path that the queue was asked for by.
     package let path: String
     private let history: History
+    private let told: History.Tail
 
     init(
         file: QueueFile, description: Description, queue: UInt64, path: String, holder: SlotRecord.Holder, slot: Int,
-        history: History
+        history: History, told: History.Tail
     ) {
         self.history = history
+        self.told = told
         self.file = file
         self.description = description
         self.queue = queue
@@ -58,7 +60,7 @@ package final class Grant: Sendable {
         self.init(
             file: QueueFile(path: path, identity: QueueFile.Identity(device: words[1], inode: words[2])),
             description: Description(owning: Int32(words[0])), queue: record.queue, path: path, holder: holder,
-            slot: record.slot, history: History(of: path))
+            slot: record.slot, history: History(of: path), told: History.Tail(holder, slot: record.slot))
     }
 
     /// The descriptor to hand to a command, so that the lock follows the work.
@@ -67,52 +69,43 @@ package final class Grant: Sendable {
     /// Renders what a release will write, and drops it: done for the first time that takes several times as
     /// long, and whoever waits for the release should not wait for it.
     package func rehearseRelease() {
-        let record = QueueFile.record(SlotRecord.self, at: QueueFile.slotLines.lowerBound + slot, from: description)
-        withExtendedLifetime(
-            (
-                record, SlotRecord(queue: queue, slot: slot, holder: nil).line,
-                History.line(.released, at: since, History.holder(holder, slot: slot))
-            )
-        ) {}
+        withExtendedLifetime((freeRecord, History.line(.released, at: since, told))) {}
     }
 
     /// Gives the slot back, in every process that has the description. Waits for whoever runs nested
     /// under this permit.
-    package func release() {
-        if tryRelease() { return }
+    /// - Parameter mayBeDone: somebody who was killed may have given it back already.
+    package func release(mayBeDone: Bool = false) {
+        if tryRelease(mayBeDone: mayBeDone) { return }
         let nested = LockSpace.nested(ticket)
         while semq_lock(description.descriptor, SEMQ_WRITE, nested.start, nested.length, true) == EINTR {}
-        _ = tryRelease()
+        _ = tryRelease(mayBeDone: mayBeDone)
     }
 
     /// Gives the slot back unless somebody runs nested under this permit.
     /// - Returns: whether it was given back.
-    func tryRelease() -> Bool {
+    func tryRelease(mayBeDone: Bool = false) -> Bool {
         // A nested acquire first locks its byte for reading and then looks whether the ticket lives;
         // we first take the byte for writing and then give the ticket up: one of us sees the other.
         guard description.tryLock(.write, LockSpace.nested(ticket)) else { return false }
-        let isOurs = recordRelease()
+        let isOurs = !mayBeDone || recordIsOurs
+        // The record before the lock: found "held" under a free lock, it tells the next one of a loss.
+        if isOurs { QueueFile.write(freeRecord, at: recordLine, to: description) }
         let now = Timestamp.now()
         description.unlockAll()
-        guard isOurs else { return true }
         // After the unlocking, which somebody waits for; `lines()` of the history puts the events in order.
-        history.append(.released, at: now, History.holder(holder, slot: slot))
+        if isOurs { history.append(.released, at: now, told) }
         return true
     }
 
-    /// - Returns: whether there was anything to record.
-    private func recordRelease() -> Bool {
-        // Whoever finishes the work of a killed guardian may come second: the record may be another's by now.
-        let line = QueueFile.slotLines.lowerBound + slot
-        let record = QueueFile.record(SlotRecord.self, at: line, from: description)
-        guard record == nil || record?.holder?.token == token else { return false }
-        // The record before the lock: found "held" under a free lock, it tells the next one of a loss.
-        QueueFile.write(SlotRecord(queue: queue, slot: slot, holder: nil).line, at: line, to: description)
-        return true
-    }
+    private var recordLine: Int { QueueFile.slotLines.lowerBound + slot }
 
-    private var holder: SlotRecord.Holder {
-        SlotRecord.Holder(ticket: ticket, token: token, since: since, party: party)
+    private var freeRecord: [UInt8] { SlotRecord(queue: queue, slot: slot, holder: nil).line }
+
+    /// Whether the slot's record still tells of this grant; one that can't be read is nobody else's.
+    private var recordIsOurs: Bool {
+        let record = QueueFile.record(SlotRecord.self, at: recordLine, from: description)
+        return record == nil || record?.holder?.token == token
     }
 
     /// Why a permit ended before its holder wanted it to.

@@ -27,16 +27,31 @@ package final class History: Sendable {
     var previousPath: String { path + ".1" }
 
     func append(_ event: Event, at time: Timestamp, _ fields: [(String, JSON)]) {
-        let line = Self.line(event, at: time, fields)
+        append(event, at: time, Tail(fields))
+    }
+
+    func append(_ event: Event, at time: Timestamp, _ tail: Tail) {
+        let line = Self.line(event, at: time, tail)
         descriptor.withLock { descriptor in
             guard isCurrent(&descriptor) else { return }
             _ = line.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
         }
     }
 
-    static func line(_ event: Event, at time: Timestamp, _ fields: [(String, JSON)]) -> [UInt8] {
-        JSON.object([("time", .string(time.rfc3339Precise)), ("event", .string(event.rawValue))] + fields).utf8
-            + [UInt8(ascii: "\n")]
+    static func line(_ event: Event, at time: Timestamp, _ tail: Tail) -> [UInt8] {
+        Array("{\"time\": \"\(time.rfc3339Precise)\", \"event\": \"\(event.rawValue)\"".utf8) + tail.utf8
+    }
+
+    /// What a line says behind time and event, as it is written. A grant and its release say the same.
+    struct Tail {
+        fileprivate let utf8: [UInt8]
+
+        init(_ fields: [(String, JSON)]) {
+            let object = JSON.object(fields).utf8
+            utf8 = (fields.isEmpty ? [] : Array(", ".utf8)) + object.dropFirst() + [UInt8(ascii: "\n")]
+        }
+
+        init(_ holder: SlotRecord.Holder, slot: Int) { self.init(History.holder(holder, slot: slot)) }
     }
 
     /// Whether the descriptor, opened anew where that must be, is the page to write on.
@@ -86,16 +101,13 @@ package final class History: Sendable {
 }
 
 extension History {
-    static func holder(_ holder: SlotRecord.Holder, slot: Int) -> [(String, JSON)] {
-        member(holder.ticket, holder.party)
-            + [("slot", .integer(Int64(slot))), ("token", .integer(holder.token))]
-    }
-
-    static func member(_ ticket: Ticket, _ party: Party) -> [(String, JSON)] {
+    fileprivate static func holder(_ holder: SlotRecord.Holder, slot: Int) -> [(String, JSON)] {
         [
-            ("ticket", .integer(ticket.number)), ("priority", .integer(Int64(ticket.priority))),
-            ("pid", .integer(Int64(party.pid))), ("host", .string(party.host)), ("user", .string(party.user)),
-            ("description", .string(party.description)),
+            ("ticket", .integer(holder.ticket.number)), ("priority", .integer(Int64(holder.ticket.priority))),
+            ("pid", .integer(Int64(holder.party.pid))), ("host", .string(holder.party.host)),
+            ("user", .string(holder.party.user)), ("description", .string(holder.party.description)),
+            ("slot", .integer(Int64(slot))), ("token", .integer(holder.token)),
         ]
     }
+
 }

@@ -73,8 +73,12 @@ struct Member {
         self.alarm = alarm
         self.observer = observer
         self.deadline = deadline
-        let options = QueueFile.Options(create: !request.existing, anyFilesystem: request.anyFilesystem)
-        (file, own, made) = try QueueFile.open(path, options)
+        if let (file, own) = kept?.takeOwn() {
+            (self.file, self.own, made) = (file, own, false)
+        } else {
+            let options = QueueFile.Options(create: !request.existing, anyFilesystem: request.anyFilesystem)
+            (file, own, made) = try QueueFile.open(path, options)
+        }
         gate = try kept?.takeGate(of: file) ?? Gate(description: file.reopen())
         history = kept?.history ?? History(of: path)
         party = Party(
@@ -263,7 +267,7 @@ struct Member {
         withExtendedLifetime(
             (
                 header.line, SlotRecord(queue: header.queue, slot: 0, holder: holder).line,
-                History.line(.granted, at: holder.since, History.holder(holder, slot: 0))
+                History.line(.granted, at: holder.since, History.Tail(holder, slot: 0))
             )
         ) {}
     }
@@ -307,17 +311,19 @@ struct Member {
         _ = own.tryLock(.read, LockSpace.placeAndMember(ticket))
         let now = Timestamp.now()
         let line = QueueFile.slotLines.lowerBound + slot
-        if let lost = QueueFile.record(SlotRecord.self, at: line, from: own)?.holder {
-            history.append(.lost, at: now, History.holder(lost, slot: slot))
+        if let lost = SlotRecord.holder(in: QueueFile.readLines(line..<(line + 1), from: own)) {
+            history.append(.lost, at: now, History.Tail(lost, slot: slot))
         }
         header.lastTicket = max(header.lastTicket, ticket.number)
         header.lastToken = max(header.lastToken + 1, now.microseconds)
         QueueFile.write(header, to: own)
         let holder = SlotRecord.Holder(ticket: ticket, token: header.lastToken, since: now, party: party)
         QueueFile.write(SlotRecord(queue: header.queue, slot: slot, holder: holder).line, at: line, to: own)
-        history.append(.granted, at: now, History.holder(holder, slot: slot))
+        let told = History.Tail(holder, slot: slot)
+        history.append(.granted, at: now, told)
         return Grant(
-            file: file, description: own, queue: header.queue, path: path, holder: holder, slot: slot, history: history)
+            file: file, description: own, queue: header.queue, path: path, holder: holder, slot: slot, history: history,
+            told: told)
     }
 }
 

@@ -154,6 +154,17 @@ extension Header: LineRecord {
     }
 }
 
+extension SlotRecord {
+    private static let free = Array("state=free".utf8)
+
+    /// Who a slot's line says to hold it. A line that says “free” is believed unchecked: all that hangs on
+    /// it is whether a loss is told.
+    static func holder(in line: [UInt8]) -> Holder? {
+        guard !line.prefix(80).split(separator: UInt8(ascii: " ")).contains(free[...]) else { return nil }
+        return SlotRecord(line: line[...])?.holder
+    }
+}
+
 extension SlotRecord: LineRecord {
     init?(line: ArraySlice<UInt8>) {
         guard var reader = Line.Reader("slot", line), let queue = reader.queue(), let slot = reader.integer("slot"),

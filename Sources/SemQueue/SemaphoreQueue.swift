@@ -183,7 +183,7 @@ extension SemaphoreQueue {
     }
 
     private func giveBack(_ grant: Grant) async {
-        guard !grant.tryRelease() else { return }
+        guard !grant.tryRelease() else { return kept.keepOwn(of: grant) }
         // Somebody runs nested under the permit; waiting for that must not hold up a pool's thread.
         if (try? await Self.onThread({ grant.release() })) == nil { grant.release() }
     }

@@ -89,18 +89,19 @@ struct AcquireCommand {
         let inherited = InheritedSignals()
         let guarded = command.map { GuardedCommand($0, inherited: inherited) }
         let held = Nesting(environment: Environment.value(Nesting.variable))
-        var nested: [Nesting.Nested] = []
+        var enclosing: [(path: String, found: Nesting.Found)] = []
         var open: [String] = []
         for path in semaphores {
             if let found = try held.permit(on: path, anyFilesystem: request.anyFilesystem) {
-                nested.append(found.nested)
+                // The same queue by two names counts once.
+                if !enclosing.contains(where: { $0.found.held == found.held }) { enclosing.append((path, found)) }
                 if talk == .verbose { Terminal.say("\(path): runs under the permit of the command around it") }
             } else {
                 open.append(path)
             }
         }
         // With --any, one that is held already is the first to be had.
-        if mode == .any, let permit = nested.first { (nested, open) = ([permit], []) }
+        if mode == .any, let first = enclosing.first { (enclosing, open) = ([first], []) }
         let display = WaitingDisplay(talk: talk, isSingle: open.count == 1) { place in
             try? guarded?.prepare(privateDescriptors: [place.privateDescriptor])
         }
@@ -108,7 +109,7 @@ struct AcquireCommand {
         switch try acquire(open, display) {
         case .granted(let grants):
             display.end()
-            let permits = Permits(grants: grants, nested: nested)
+            let permits = Permits(grants: grants, enclosing: enclosing, order: semaphores)
             return try guarded?.run(under: permits, held: held) ?? Hold(permits: permits).run()
         case .refused(let outcome, let path):
             display.end()

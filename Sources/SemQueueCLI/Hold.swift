@@ -11,12 +11,11 @@ struct Hold {
         Signals.block(deadly)
         semq_waiting_end()
         semq_waiting_allow_stop(true)
-        for grant in permits.grants {
+        for permit in permits.told {
             Terminal.print(
-                "acquired \(grant.path.printable) ticket=\(grant.ticket.number) slot=\(grant.slot) token=\(grant.token)"
+                "acquired \(permit.path.printable) ticket=\(permit.ticket.number) slot=\(permit.slot) token=\(permit.token)"
             )
         }
-        if permits.grants.isEmpty { Terminal.print("acquired under the permit of the command around it") }
         while true {
             if let loss = permits.loss() {
                 Terminal.say(loss.loss.message(at: loss.grant.path))

@@ -4,13 +4,30 @@ internal import SemQueue
 struct Permits {
     var grants: [Grant]
     var nested: [Nesting.Nested] = []
+    /// What the command is told of each, in the order of the command line.
+    private(set) var told: [Told] = []
+
+    /// A permit as the command sees it, its own or one of a command around it.
+    struct Told {
+        var path: String
+        var ticket: Ticket
+        var slot: Int
+        var token: Int64
+
+        init(_ grant: Grant) { (path, ticket, slot, token) = (grant.path, grant.ticket, grant.slot, grant.token) }
+
+        init(_ path: String, _ found: Nesting.Found) {
+            (self.path, ticket, slot, token) = (path, found.held.ticket, found.slot, found.held.token)
+        }
+    }
 
     /// The descriptors that carry the locks: the command gets them too.
     var descriptors: [Int32] { grants.map(\.descriptor) + nested.map(\.descriptor) }
 
     /// Gives everything back, in whichever process it is called.
-    func release() {
-        for grant in grants.reversed() { grant.release() }
+    /// - Parameter mayBeDone: somebody who was killed may have done it already.
+    func release(mayBeDone: Bool = false) {
+        for grant in grants.reversed() { grant.release(mayBeDone: mayBeDone) }
         for nested in nested { nested.release() }
     }
 
@@ -19,10 +36,10 @@ struct Permits {
 
     /// What the command finds in its environment: one line for each permit where there are several.
     func environment(held: Nesting) -> [(name: String, value: String)] {
-        guard !grants.isEmpty else { return [] }
+        guard !told.isEmpty else { return [] }
         var held = held
         for grant in grants { held.add(grant) }
-        func lines(_ value: (Grant) -> String) -> String { grants.map(value).joined(by: "\n") }
+        func lines(_ value: (Told) -> String) -> String { told.map(value).joined(by: "\n") }
         return [
             ("SEMQ_SEMAPHORE", lines(\.path)),
             ("SEMQ_TICKET", lines { String($0.ticket.number) }),
@@ -39,9 +56,19 @@ struct Permits {
         grants.map { "grant\n" + $0.handover } + nested.map { "nested\n\($0.descriptor)" }
     }
 
-    init(grants: [Grant], nested: [Nesting.Nested] = []) {
+    /// - Parameters:
+    ///   - enclosing: permits of commands around, by the paths that were named.
+    ///   - order: the paths of the command line.
+    init(grants: [Grant], enclosing: [(path: String, found: Nesting.Found)], order: [String]) {
         self.grants = grants
-        self.nested = nested
+        nested = enclosing.map(\.found.nested)
+        for path in order where !told.contains(where: { $0.path == path }) {
+            if let grant = grants.first(where: { $0.path == path }) {
+                told.append(Told(grant))
+            } else if let permit = enclosing.first(where: { $0.path == path }) {
+                told.append(Told(path, permit.found))
+            }
+        }
     }
 
     init(handover: [String]) {

@@ -14,6 +14,8 @@ struct Supervisor {
 
     private var state = GuardState()
     private var commandHasEnded = false
+    /// A guardian was killed after the end had begun.
+    private let takesOver: Bool
     private var commandIsStopped = false
     /// Somebody was there to continue the command when it stopped.
     private var isContinuable = false
@@ -26,6 +28,7 @@ struct Supervisor {
         self.permits = permits
         self.stateChanged = stateChanged
         self.permitLost = permitLost
+        takesOver = page.outcome != .none
         // What a killed guardian has begun goes on from there.
         switch page.outcome {
         case .none: break
@@ -52,7 +55,7 @@ struct Supervisor {
                 nextInspection = .monotonic() + .seconds(1)
             }
         }
-        permits.release()
+        permits.release(mayBeDone: takesOver)
     }
 
     private func pass(_ received: Signals.Received) {
