@@ -16,6 +16,23 @@ import Testing
         #expect(try sandbox.isFree("q"))
     }
 
+    @Test func aNestedCommandIsToldOfThePermitsThatItAskedFor() throws {
+        let sandbox = try Sandbox()
+        let show = "sh -c 'echo $SEMQ_SEMAPHORE: $SEMQ_TICKET'"
+        #expect(try sandbox.semq("acquire", "-q", "a", "--", "true").status == .exited(0))
+        #expect(
+            try sandbox.shell("semq acquire -q a -- semq acquire -q b -- semq acquire -q a -- \(show)").out == "a: 2\n",
+            "not of the nearest")
+        #expect(
+            try sandbox.shell("semq acquire -q a -- semq acquire -q b -- semq acquire -q --any c a -- \(show)").out
+                == "a: 3\n")
+        #expect(
+            try sandbox.shell("semq acquire -q a -- semq acquire -q --all c a ./a c -- \(show)").out == "c a: 1 4\n",
+            "all, in the order of the command line, each queue once")
+        let held = try sandbox.shell("semq acquire -q a -- semq acquire -q a < /dev/null").out
+        #expect(held.hasPrefix("acquired a ticket=5 slot=0 token="))
+    }
+
     @Test func nestingGoesAnyDepthAndByAnyNameOfTheQueue() throws {
         let sandbox = try Sandbox()
         let result = try sandbox.shell(
