@@ -25,7 +25,9 @@ final class GuardedCommand {
         /// - Returns: false if the command-to-be was killed meanwhile.
         func start(_ start: SharedPage.Start) -> Bool {
             page.start = start
-            return GuardedCommand.send(go)
+            guard GuardedCommand.send(go) else { return false }
+            page.isRunning = true
+            return true
         }
     }
 
@@ -125,6 +127,7 @@ final class GuardedCommand {
         var count: Int
         repeat { count = read(go, &byte, 1) } while count < 0 && errno == EINTR
         guard count == 1, let start = known ?? page.start else { _exit(0) }
+        page.isRunning = true  // by whoever is first: semq may be killed before it can say so
         for (name, value) in start.environment { setenv(name, value, 1) }
         // High up, out of the way of scripts that number their own descriptors.
         for descriptor in start.descriptors where fcntl(descriptor, F_DUPFD, 100) < 0 {

@@ -41,10 +41,13 @@ struct Guardian {
 
     /// Until the command is started; ends with the command-to-be if it is not.
     private func waitForStart(_ child: Int32) {
-        while page.start == nil {
+        while !page.isRunning {
             _ = Signals.next([SIGCHLD, Signals.alarm], within: .seconds(1))
             var status: Int32 = 0
-            if page.start == nil, waitpid(child, &status, WNOHANG) != 0 { _exit(0) }
+            guard !page.isRunning, waitpid(child, &status, WNOHANG) != 0 else { continue }
+            // Killed before it went, or just after: `semq` starts another, or tells of this end.
+            if status & 0x7f != 0 { page.outcome = .signaled(status & 0x7f) }
+            _exit(0)
         }
     }
 

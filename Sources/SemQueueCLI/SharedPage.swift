@@ -20,6 +20,7 @@ struct SharedPage {
         var outcome: Int32
         var number: Int32
         var isStarted: Int32
+        var isRunning: Int32
         var commandStop: Int32
     }
 
@@ -42,6 +43,13 @@ struct SharedPage {
     var commandPid: Int32 {
         get { record.pointee.commandPid }
         nonmutating set { record.pointee.commandPid = newValue }
+    }
+
+    /// The command-to-be has been told to go and was there to hear it. Only then are the permits the guardian's
+    /// to give back: one whose command-to-be was killed before is replaced, under the same permits.
+    var isRunning: Bool {
+        get { record.pointee.isRunning == 1 }
+        nonmutating set { record.pointee.isRunning = newValue ? 1 : 0 }
     }
 
     /// The signal that the command stands stopped by, or 0. On the page and not in a signal of its own: the
