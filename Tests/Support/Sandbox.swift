@@ -43,9 +43,17 @@ package final class Sandbox {
 
     @discardableResult
     package func write(_ name: String, _ text: String, executable: Bool = false) throws -> String {
-        try text.write(toFile: path(name), atomically: false, encoding: .utf8)
-        if executable { chmod(path(name), 0o755) }
-        return path(name)
+        let file = path(name)
+        guard executable else {
+            try text.write(toFile: file, atomically: false, encoding: .utf8)
+            return file
+        }
+        // Not written here: a process that is being forked on another thread may have it open for writing
+        // just then, and it could not be executed (ETXTBSY).
+        try text.write(toFile: file + ".text", atomically: false, encoding: .utf8)
+        let moved = try start(["/bin/sh", "-c", "cp $0.text $0 && chmod 755 $0 && rm $0.text", file]).wait()
+        try #require(moved.status == .exited(0), "\(moved.err)")
+        return file
     }
 
     package func read(_ name: String) -> String {
