@@ -29,7 +29,8 @@ import Testing
         let sandbox = try Sandbox()
         let holders = try ["a", "b", "c"].map { try sandbox.holding($0) }
         let waiter = try sandbox.starting(
-            "acquire", "-m", "any", "--any", "a", "b", "c", "--", "sh", "-c", "echo $SEMQ_SEMAPHORE; : > runs; exec sleep 60"
+            "acquire", "-m", "any", "--any", "a", "b", "c", "--", "sh", "-c",
+            "echo $SEMQ_SEMAPHORE; : > runs; exec sleep 60"
         )
         for queue in ["a", "b", "c"] { #expect(sandbox.queue(queue) { $0.waiting.map(\.description) == ["any"] }) }
         holders[1].stop()

@@ -13,7 +13,11 @@ import Testing
     /// Counts how many are inside at once.
     private final class Room: Sendable {
         private let state = Mutex((inside: 0, most: 0, entries: 0))
-        func enter() { state.withLock { ($0.inside, $0.most, $0.entries) = ($0.inside + 1, max($0.most, $0.inside + 1), $0.entries + 1) } }
+        func enter() {
+            state.withLock {
+                ($0.inside, $0.most, $0.entries) = ($0.inside + 1, max($0.most, $0.inside + 1), $0.entries + 1)
+            }
+        }
         func leave() { state.withLock { $0.inside -= 1 } }
         var most: Int { state.withLock { $0.most } }
         var entries: Int { state.withLock { $0.entries } }
