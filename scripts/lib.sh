@@ -72,4 +72,4 @@ need_swift() {
 }
 
 # version: of the product.
-version() { sed -n 's/.*current = "\(.*\)".*/\1/p' "$root/Sources/SemQueueCLI/Version.swift"; }
+version() { sed -n 's/.*current = "\(.*\)".*/\1/p' "$(find "$root/Sources/SemQueueCLI" -name Version.swift)"; }
