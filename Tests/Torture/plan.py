@@ -8,7 +8,8 @@ TARGETS = ("semq holding", "semq waiting", "guardian", "command")
 DAMAGE = ("garbage", "header garbage", "emptied", "truncated", "torn line")
 # Done to one process, or to several of one holder's.
 SEVERAL = ("SIGKILL semq and guardian", "SIGKILL whole tree")
-SIGNALLED = tuple(f"{signal} {target}" for signal in SIGNALS for target in TARGETS) + SEVERAL
+BEFORE_START = "SIGKILL command-to-be"
+SIGNALLED = tuple(f"{signal} {target}" for signal in SIGNALS for target in TARGETS) + (BEFORE_START,) + SEVERAL
 DAMAGED = tuple(f"file {damage}" for damage in DAMAGE)
 CHANGED = ("concurrency set", "paused")
 FAULTS = SIGNALLED + DAMAGED + CHANGED

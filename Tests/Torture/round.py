@@ -96,7 +96,9 @@ class Round:
         signal.sigtimedwait({signal.SIGCHLD}, wait)
         self._reap()
         self._read_log()
-        while self.agenda and self.agenda[0][0] <= time.monotonic_ns():
+        # Up to now and no further: an action may plan the next for a moment that has passed when it ends.
+        now = time.monotonic_ns()
+        while self.agenda and self.agenda[0][0] <= now:
             heapq.heappop(self.agenda)[2]()
         self._administer()
 
@@ -189,6 +191,8 @@ class Round:
         if fault.kind in plan.SIGNALLED:
             if fault.kind.endswith("semq waiting"):
                 self._hit_waiter(fault)
+            elif fault.kind == plan.BEFORE_START:
+                self._hit_prepared(fault)
             elif fault.draw["early"] < 0.3 and fault.kind.endswith(("guardian", "command")) and " and " not in fault.kind:
                 self._hit_prepared(fault)
             else:
@@ -224,10 +228,24 @@ class Round:
         wanted = fault.kind.split()[-1]
         for number in self._waiting()[:3]:
             guardians = [pid for pid, name in processes.children(self.jobs[number][1]) if name == "semq-guardian"]
-            targets = guardians if wanted == "guardian" else [pid for each in guardians for pid, _ in processes.children(each)]
+            if not guardians:
+                continue
+            if wanted == "guardian":
+                targets = guardians
+            else:
+                targets = [pid for pid, _ in processes.children(guardians[0])]
+                # The guardian learns of it late, when another may have been started in its place.
+                if targets and fault.kind == plan.BEFORE_START and processes.send(guardians[0], signal.SIGSTOP):
+                    self.touched.add(number)
+                    self.standing.add(guardians[0])
+                    moment = time.monotonic_ns()
+                    self._after(0.005 + 0.025 * fault.draw["early"], lambda pid=guardians[0]: self._go_on(number, pid, moment))
             if targets and self._signal(fault, number, targets[0]):
                 return
-        self.armed.append(fault)
+        if fault.kind == plan.BEFORE_START:
+            self._after(0.01, lambda: self._hit_prepared(fault))
+        else:
+            self.armed.append(fault)
 
     def _hit_holder(self, fault, number):
         words = self.entered[number]
@@ -283,7 +301,8 @@ class Round:
             processes.send(front, signal.SIGCONT)
         self._note(time.monotonic_ns(), f"SIGCONT: process {pid} of job {number}")
         processes.send(pid, signal.SIGCONT)
-        self.evidence.stopped[number] = [(start, end or time.monotonic_ns()) for start, end in self.evidence.stopped[number]]
+        stops = self.evidence.stopped.get(number, [])
+        self.evidence.stopped[number] = [(start, end or time.monotonic_ns()) for start, end in stops]
         self.evidence.disturbed.append((since, time.monotonic_ns()))
 
     def _sweep(self):
