@@ -18,6 +18,21 @@ package struct Diagnosis {
         package var text: String
     }
 
+    /// Looks at a folder where queues may be made.
+    package static func ofFolder(_ folder: String) -> [Finding] {
+        let canMake = access(folder, W_OK | X_OK) == 0
+        var findings = [
+            Finding(
+                subject: "folder", verdict: canMake ? .good : .bad,
+                text: canMake
+                    ? "\(QueueStatus.absolute(folder)): a queue can be made here"
+                    : "\(folder): \(String(cString: strerror(errno))); no queue can be made here")
+        ]
+        let descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        if descriptor >= 0 { findings.append(filesystem(Description(owning: descriptor))) }
+        return findings
+    }
+
     /// Looks at the queue at a path, or at the folder where it would be.
     package static func of(_ path: String) -> [Finding] {
         var findings: [Finding] = []

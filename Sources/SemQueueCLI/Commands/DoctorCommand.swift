@@ -2,7 +2,8 @@ internal import SemQueue
 
 /// `semq doctor`: tells in order what works and what to do about the rest.
 struct DoctorCommand {
-    private let path: String
+    /// Nil looks at this folder.
+    private let path: String?
 
     init(_ words: [String]) throws {
         let options = try Options("doctor", words, [])
@@ -11,11 +12,11 @@ struct DoctorCommand {
         guard operands.count <= 1 else {
             throw SemaphoreError(.usage, "doctor: name one semaphore at most; see: semq doctor --help")
         }
-        path = try Address.localPath(operands.first ?? "./semq-doctor.queue")
+        path = try operands.first.map(Address.localPath)
     }
 
     func run() throws -> ExitCode {
-        let findings = Diagnosis.of(path)
+        let findings = path.map(Diagnosis.of) ?? Diagnosis.ofFolder(".")
         let width = findings.map(\.subject.count).max() ?? 0
         for finding in findings {
             let mark =
