@@ -45,7 +45,13 @@ struct Front {
     }
 
     private func forward(_ received: Signals.Received) {
-        if received.fromProcess { kill(guardian, received.signal) }
+        guard received.fromProcess else { return }
+        // A shell's `fg` has continued the command too. Continued once more, it would miss a Ctrl-Z that has
+        // come since: then it is stopped again, and the terminal has stopped us with it.
+        if received.signal == SIGCONT {
+            guard ProcessTree.isStopped(page.commandPid) != false, !Signals.isPending(Signals.stopping) else { return }
+        }
+        kill(guardian, received.signal)
     }
 
     private enum GuardianState {
@@ -79,20 +85,23 @@ struct Front {
     /// Stops this process as the command was stopped, until SIGCONT.
     private func stopWithCommand() {
         let signal = page.commandStop
-        guard signal != 0 else { return }
+        guard commandIsStopped else { return }
         guard signal != SIGSTOP else {
             raise(SIGSTOP)
             return
         }
         semq_signal_default(signal, false)
         raise(signal)  // blocked so far, and it has thrown a waiting SIGCONT away
-        guard page.commandStop != 0 else {
+        guard commandIsStopped else {
             _ = Signals.next([signal], within: .zero)
             return
         }
         Signals.unblock([signal])
         Signals.block([signal])
     }
+
+    /// It may have been continued since, of which the guardian has yet to learn.
+    private var commandIsStopped: Bool { page.commandStop != 0 && ProcessTree.isStopped(page.commandPid) != false }
 
     private func exitCode() -> ExitCode {
         switch page.outcome {

@@ -36,8 +36,19 @@ enum ProcessTree {
         }
     }
 
-    /// Field 4 of /proc/PID/stat; nil for a zombie or one that is gone.
+    /// Nil where /proc doesn't tell.
+    static func isStopped(_ pid: Int32) -> Bool? { fields(of: pid).map { $0[0] == [UInt8(ascii: "T")] } }
+
+    /// Nil for a zombie or one that is gone.
     private static func livingParent(of pid: Int32) -> Int32? {
+        guard let fields = fields(of: pid), fields[0] != [UInt8(ascii: "Z")], fields[0] != [UInt8(ascii: "X")] else {
+            return nil
+        }
+        return Int32(String(decoding: fields[1], as: UTF8.self))
+    }
+
+    /// Fields 3 and on of /proc/PID/stat: the state, the parent.
+    private static func fields(of pid: Int32) -> [ArraySlice<UInt8>]? {
         let descriptor = open("/proc/\(pid)/stat", O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { return nil }
         defer { close(descriptor) }
@@ -46,8 +57,7 @@ enum ProcessTree {
         // The name, in parentheses, may hold anything: the fields start behind the last parenthesis.
         guard count > 0, let end = buffer[..<count].lastIndex(of: UInt8(ascii: ")")) else { return nil }
         let fields = buffer[(end + 1)..<count].split(separator: UInt8(ascii: " "))
-        guard fields.count > 1, fields[0] != [UInt8(ascii: "Z")], fields[0] != [UInt8(ascii: "X")] else { return nil }
-        return Int32(String(decoding: fields[1], as: UTF8.self))
+        return fields.count > 1 ? fields : nil
     }
 
     /// The descendants of this process; where /proc is not mounted, the one that is known without it.

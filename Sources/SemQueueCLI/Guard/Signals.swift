@@ -19,6 +19,13 @@ enum Signals {
 
     static func unblock(_ signals: [Int32]) { semq_block_signals(signals, Int32(signals.count), false) }
 
+    /// Whether one of the blocked signals waits to be taken.
+    static func isPending(_ signals: [Int32]) -> Bool {
+        var pending = sigset_t()
+        sigpending(&pending)
+        return signals.contains { sigismember(&pending, $0) == 1 }
+    }
+
     struct Received {
         var signal: Int32
         /// By kill(2), not by the kernel or the terminal.
