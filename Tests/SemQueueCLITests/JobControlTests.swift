@@ -68,8 +68,9 @@ import Testing
     @Test func ctrlZStopsTheCommandAndForegroundContinuesIt() throws {
         let sandbox = try Sandbox()
         let bash = try Pty.bash(in: sandbox)
-        bash.line("semq acquire -q q -- sh -c 'echo ready; read line; echo got $line; exit 3'")
+        bash.line("semq acquire -q q -- sh -c 'echo $$ > pid; echo ready; read line; echo got $line; exit 3'")
         #expect(bash.sees("ready"))
+        let command = try sandbox.pid(in: "pid")
         for _ in 0..<3 {
             bash.type(Pty.suspend)
             #expect(bash.sees("Stopped"))
@@ -77,6 +78,7 @@ import Testing
             #expect(try !sandbox.isFree("q"), "a stopped command keeps what it holds")
             bash.line("fg")
             #expect(bash.sees("semq acquire"))
+            #expect(Event.happens { Processes.isInForeground(command) })
         }
         bash.line("hello")
         #expect(bash.sees("got hello"))

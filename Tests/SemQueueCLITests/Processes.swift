@@ -7,6 +7,8 @@ enum Processes {
         var parent: pid_t
         var group: pid_t
         var session: pid_t
+        /// The foreground group of its terminal.
+        var foreground: pid_t
     }
 
     private static func stat(_ pid: pid_t) -> Stat? {
@@ -15,11 +17,11 @@ enum Processes {
             let end = text.lastIndex(of: ")")
         else { return nil }
         let fields = text[end...].dropFirst(2).split(separator: " ")
-        guard fields.count > 3, let state = fields[0].first, let parent = pid_t(fields[1]),
+        guard fields.count > 5, let state = fields[0].first, let parent = pid_t(fields[1]),
             let group = pid_t(fields[2]),
-            let session = pid_t(fields[3])
+            let session = pid_t(fields[3]), let foreground = pid_t(fields[5])
         else { return nil }
-        return Stat(state: state, parent: parent, group: group, session: session)
+        return Stat(state: state, parent: parent, group: group, session: session, foreground: foreground)
     }
 
     private static func all() -> [(pid: pid_t, stat: Stat)] {
@@ -31,6 +33,11 @@ enum Processes {
     static func isAlive(_ pid: pid_t) -> Bool { stat(pid).map { $0.state != "Z" && $0.state != "X" } ?? false }
 
     static func isStopped(_ pid: pid_t) -> Bool { stat(pid)?.state == "T" }
+
+    /// Runs, and the terminal's keys mean it. A shell says `fg` before that is so.
+    static func isInForeground(_ pid: pid_t) -> Bool {
+        stat(pid).map { $0.group == $0.foreground && $0.state != "T" } ?? false
+    }
 
     static func session(_ id: pid_t) -> [pid_t] { all().filter { $0.stat.session == id }.map(\.pid) }
 

@@ -29,6 +29,8 @@ final class Pty {
         var settings = termios()
         tcgetattr(slave, &settings)
         settings.c_lflag &= ~tcflag_t(ECHO)
+        // Otherwise Ctrl-Z also throws away what is typed right behind it, faster than people do.
+        settings.c_lflag |= tcflag_t(NOFLSH)
         tcsetattr(slave, TCSANOW, &settings)
         var size = winsize(ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0)
         _ = ioctl(master, UInt(TIOCSWINSZ), &size)
