@@ -16,7 +16,7 @@ public struct QueueStatus: Hashable, Sendable {
         public var ticket: Ticket
         public var since: Timestamp
         public var party: Party
-        /// Stopped (Ctrl-Z): stands aside and keeps its place.
+        /// Stopped (Ctrl-Z), or did not move when it was its turn: others go past it, and it keeps its place.
         public var isStopped: Bool
     }
 
@@ -66,7 +66,7 @@ extension QueueStatus {
         isRecovered = header?.origin == .recovered
         paused = header?.pause.map { Pause(by: $0.by, since: $0.since, reason: $0.reason) }
         holders = description.heldSlots().map { Self.holder(of: $0, description) }
-        waiting = withWaiting ? Self.waiting(description) : []
+        waiting = withWaiting ? Self.waiting(description, passed: header?.passed ?? []) : []
         // Who holds by now waited when it was looked for, or the other way round.
         waiting.removeAll { waiter in holders.contains { $0.ticket == waiter.ticket } }
     }
@@ -85,14 +85,15 @@ extension QueueStatus {
             slot: slot, ticket: Ticket(priority: 0, number: 0), token: 0, since: Timestamp(0), party: .unknown)
     }
 
-    private static func waiting(_ description: Description) -> [Waiter] {
+    private static func waiting(_ description: Description, passed: [Ticket]) -> [Waiter] {
         let tickets = description.waiting()
         let records = QueueFile.records(WaiterRecord.self, in: QueueFile.waiterLines, from: description)
             .map(\.record)
         let known = Dictionary(records.map { ($0.ticket, $0) }, uniquingKeysWith: { first, _ in first })
         let active = tickets.map { ticket in
-            known[ticket].map { Waiter($0, isStopped: false) }
-                ?? Waiter(ticket: ticket, since: Timestamp(0), party: .unknown, isStopped: false)
+            let isStopped = passed.contains(ticket)
+            return known[ticket].map { Waiter($0, isStopped: isStopped) }
+                ?? Waiter(ticket: ticket, since: Timestamp(0), party: .unknown, isStopped: isStopped)
         }
         // Alive and not in line: it gave way until it goes on.
         let inLine = Set(tickets)

@@ -26,6 +26,11 @@ import Testing
         #expect(view.nearestAhead(of: Ticket(priority: 0, number: 99))?.number == 13)
         #expect(view.waiting().map(\.number) == numbers)
         #expect(view.waitingAhead(of: Ticket(priority: 0, number: 100), limit: 3).map(\.number) == [13, 8, 5])
+        let passed = [13, 5].map { Ticket(priority: 0, number: $0) }
+        #expect(
+            view.waitingAhead(of: Ticket(priority: 0, number: 100), except: passed, limit: 3).map(\.number) == [
+                8, 3, 2,
+            ])
         _ = waiters
     }
 

@@ -71,6 +71,11 @@ import Testing
         #expect(Header(line: header.line[...]) == header)
         header.pause = Header.Pause(by: "ann@ws7", since: Timestamp(5), reason: "changing the probe\nback at 3")
         #expect(Header(line: header.line[...]) == header)
+        header.passed = (1...8).map { Ticket(priority: -1000, number: (1 << 40) - $0) }
+        header.pause?.by = String(repeating: "b", count: 500)
+        let full = Header(line: header.line[...])
+        #expect(full?.passed == header.passed)
+        #expect(full?.pause?.reason.hasPrefix("changing the probe") == true)
     }
 
     @Test func slotsComeBackAsTheyWent() {

@@ -78,19 +78,37 @@ import Testing
         #expect(turn.look(free, at: .seconds(6)) == .claim(slot: 0))
     }
 
-    @Test func aGrantMeanwhileStartsThePatienceAnew() {
+    @Test func whatAGrantTookAwayDoesNotCountAndDoesNotStartThePatienceAnew() {
         var turn = Turn()
         _ = turn.look(sight(ahead: [first], token: 100), at: .zero)
+        // Somebody urgent was granted in between: how long the slot was free is not known.
         #expect(
             turn.look(sight(ahead: [first], token: 101), at: .seconds(6)) == .waitBehind(first, lookAfter: .seconds(1)))
-        #expect(turn.look(sight(ahead: [first], token: 101), at: .seconds(11)) == .claim(slot: 0))
+        #expect(
+            turn.look(sight(ahead: [first], token: 101), at: .seconds(9)) == .waitBehind(first, lookAfter: .seconds(1)))
+        #expect(
+            turn.look(sight(ahead: [first], token: 102), at: .seconds(10)) == .waitBehind(first, lookAfter: .seconds(1))
+        )
+        #expect(turn.look(sight(ahead: [first], token: 102), at: .seconds(12)) == .claim(slot: 0))
     }
 
-    @Test func aFullQueueMeanwhileStartsThePatienceAnew() {
+    @Test func fullHoursDoNotCountAndDoNotStartThePatienceAnew() {
         var turn = Turn()
         _ = turn.look(sight(ahead: [first]), at: .zero)
-        _ = turn.look(sight(held: [0], ahead: [first]), at: .seconds(3))
-        #expect(turn.look(sight(ahead: [first]), at: .seconds(6)) == .waitBehind(first, lookAfter: .seconds(1)))
+        _ = turn.look(sight(ahead: [first]), at: .seconds(3))
+        _ = turn.look(sight(held: [0], ahead: [first]), at: .seconds(4))
+        _ = turn.look(sight(ahead: [first]), at: .seconds(60))
+        #expect(turn.look(sight(ahead: [first]), at: .seconds(61)) == .waitBehind(first, lookAfter: .seconds(1)))
+        #expect(turn.look(sight(ahead: [first]), at: .seconds(62)) == .claim(slot: 0))
+    }
+
+    @Test func anotherOneAheadHasPatienceOfItsOwn() {
+        var turn = Turn()
+        _ = turn.look(sight(ahead: [first]), at: .zero)
+        _ = turn.look(sight(ahead: [first]), at: .seconds(4))
+        #expect(turn.look(sight(ahead: [second]), at: .seconds(8)) == .waitBehind(second, lookAfter: .seconds(1)))
+        #expect(turn.look(sight(ahead: [second]), at: .seconds(12)) == .waitBehind(second, lookAfter: .seconds(1)))
+        #expect(turn.look(sight(ahead: [second]), at: .seconds(13)) == .claim(slot: 0))
     }
 
     @Test func higherPriorityStandsAhead() {

@@ -69,7 +69,9 @@ package struct Administration {
             History(of: file.path).append(event, at: .now(), fields + [("by", .string(by))])
             return Change(made: isNew, concurrency: header.concurrency, holding: gate.description.heldSlots().count)
         }
-        wake(QueueStatus(of: file, through: gate.description).waiting.first?.party)
+        for waiter in QueueStatus(of: file, through: gate.description).waiting.prefix(change.concurrency) {
+            wake(waiter.party)
+        }
         return change
     }
 
@@ -122,8 +124,8 @@ package struct Administration {
 
     /// Saves a member the wait until its next look. The signal is one that is ignored unless asked for,
     /// so it does no harm where the number means another process by now or in this namespace.
-    private func wake(_ party: Party?) {
-        guard let party, party.pid > 1 else { return }
+    private func wake(_ party: Party) {
+        guard party.pid > 1 else { return }
         kill(party.pid, Alarm.signal)
     }
 

@@ -33,14 +33,13 @@ struct Book {
         if let header = QueueFile.header(from: description) { return .sound(header) }
         var info = stat()
         guard fstat(description.descriptor, &info) == 0 else { throw .system(.io, "can't look at", file.path) }
-        let waiting = description.waiting()
-        let isUsed = isMember || !waiting.isEmpty || !description.heldSlots().isEmpty
+        let isUsed = isMember || !description.waiting().isEmpty || !description.heldSlots().isEmpty
         if info.st_size == 0, !isUsed { return .made(try make(concurrency: concurrency ?? 1)) }
         let slots = QueueFile.records(SlotRecord.self, in: QueueFile.slotLines, from: description).map(\.record)
         let waiters = QueueFile.records(WaiterRecord.self, in: QueueFile.waiterLines, from: description).map(\.record)
         let known = slots.first?.queue ?? waiters.first?.queue
-        guard isUsed || known != nil else { throw foreign() }
-        let tickets = waiting + waiters.map(\.ticket) + slots.compactMap { $0.holder?.ticket }
+        guard isUsed || known != nil || beginsAsQueue else { throw foreign() }
+        let tickets = description.living() + waiters.map(\.ticket) + slots.compactMap { $0.holder?.ticket }
         var header = Header(queue: known ?? .random(in: 1...(.max)), origin: .recovered)
         header.lastTicket = tickets.map(\.number).max() ?? 0
         header.lastToken = slots.compactMap { $0.holder?.token }.max() ?? 0
@@ -56,8 +55,15 @@ struct Book {
         guard fstat(description.descriptor, &info) == 0, info.st_size > 0 else { return }
         guard description.heldSlots().isEmpty, description.waiting().isEmpty else { return }
         let slots = QueueFile.records(SlotRecord.self, in: QueueFile.slotLines, from: description)
-        guard slots.isEmpty else { return }
+        guard slots.isEmpty, !beginsAsQueue else { return }
         throw foreign()
+    }
+
+    /// Whether one of the headers at least begins as ours do: nobody else's file does.
+    private var beginsAsQueue: Bool {
+        (0..<2).contains { line in
+            QueueFile.readLines(line..<(line + 1), from: description).starts(with: Line.start(of: "queue"))
+        }
     }
 
     /// Room for all records that a holder writes is taken now, so that a disk that fills up later

@@ -85,7 +85,7 @@ struct Line {
         /// Nil unless the bytes are a sound line of this kind.
         init?(_ kind: StaticString, _ line: ArraySlice<UInt8>) {
             guard let content = Line.content(of: line) else { return nil }
-            let head = Line.magic + kind.withUTF8Buffer(Array.init)
+            let head = Line.start(of: kind)
             guard content.starts(with: head) else { return nil }
             bytes = content
             position = content.startIndex + head.count
@@ -112,6 +112,9 @@ struct Line {
             value("text", toEnd: true).map(Hexadecimal.unescape)
         }
     }
+
+    /// What every line of a kind begins with.
+    static func start(of kind: StaticString) -> [UInt8] { magic + kind.withUTF8Buffer(Array.init) }
 
     /// What stands between magic and checksum, or nil if the line is not sound.
     static func content(of line: ArraySlice<UInt8>) -> ArraySlice<UInt8>? {

@@ -37,6 +37,12 @@ struct Header: Equatable {
     var lastToken: Int64 = 0
     /// Nobody is granted while this is set: who paused the queue, and why.
     var pause: Pause?
+    /// Waiters that stood still when it was their turn. The others act as if they were not there, until
+    /// they go on and take themselves off this list. It bears on the order alone.
+    var passed: [Ticket] = []
+
+    /// More than this many are passed anew each time.
+    static let maximumPassed = 8
 
     struct Pause: Hashable, Sendable {
         var by: String
@@ -124,6 +130,19 @@ extension Line.Reader {
     }
 }
 
+extension Header {
+    /// As number:priority.
+    private static func word(_ ticket: Ticket) -> String { "\(ticket.number):\(ticket.priority)" }
+
+    private static func passed(_ word: Substring) -> Ticket? {
+        let parts = word.split(separator: ":")
+        guard parts.count == 2, let number = Int64(parts[0]), (1..<(1 << 40)).contains(number),
+            let priority = Int(parts[1]), Ticket.priorities.contains(priority)
+        else { return nil }
+        return Ticket(priority: priority, number: number)
+    }
+}
+
 extension Header: LineRecord {
     init?(line: ArraySlice<UInt8>) {
         guard var reader = Line.Reader("queue", line), let queue = reader.queue(),
@@ -132,12 +151,13 @@ extension Header: LineRecord {
             let origin = reader.word("by").flatMap(Origin.init(rawValue:)),
             let lastTicket = reader.integer("ticket"), (0..<(1 << 40)).contains(lastTicket),
             let lastToken = reader.integer("token"), lastToken >= 0,
-            let pausedSince = reader.integer("paused"), let pausedBy = reader.word("pausedby"),
-            let reason = reader.text()
+            let passed = reader.word("passed"), let pausedSince = reader.integer("paused"),
+            let pausedBy = reader.word("pausedby"), let reason = reader.text()
         else { return nil }
         self.init(
             queue: queue, concurrency: Int(concurrency), origin: origin, lastTicket: lastTicket, lastToken: lastToken,
-            pause: pausedSince == 0 ? nil : Pause(by: pausedBy, since: Timestamp(pausedSince), reason: reason))
+            pause: pausedSince == 0 ? nil : Pause(by: pausedBy, since: Timestamp(pausedSince), reason: reason),
+            passed: passed.split(separator: ",").compactMap(Self.passed))
     }
 
     var line: [UInt8] {
@@ -147,8 +167,9 @@ extension Header: LineRecord {
         writer.field("by", origin.rawValue)
         writer.field("ticket", lastTicket)
         writer.field("token", lastToken)
+        writer.field("passed", passed.prefix(Self.maximumPassed).map(Self.word).joined(by: ","), limit: 200)
         writer.field("paused", pause?.since.microseconds ?? 0)
-        writer.field("pausedby", pause?.by ?? "", limit: 128)
+        writer.field("pausedby", pause?.by ?? "", limit: 64)
         writer.text(pause?.reason ?? "")
         return writer.finish()
     }

@@ -102,14 +102,19 @@ final class Description: Sendable {
         return LockSpace.ticket(at: found)
     }
 
-    /// Up to `limit` of those who wait ahead of the ticket, the nearest first.
-    func waitingAhead(of ticket: Ticket, limit: Int) -> [Ticket] {
+    /// Up to `limit` of those who wait ahead of the ticket and have not been passed, the nearest first.
+    func waitingAhead(of ticket: Ticket, except passed: [Ticket] = [], limit: Int) -> [Ticket] {
         var found: [Ticket] = []
         var next = ticket
         while found.count < limit, let nearer = nearestAhead(of: next) {
-            found.append(nearer)
+            if !passed.contains(nearer) { found.append(nearer) }
             next = nearer
         }
         return found
+    }
+
+    /// All whose tickets live, waiting or holding, in their order.
+    func living() -> [Ticket] {
+        conflicts(with: .write, in: LockSpace.tickets).map(LockSpace.ticket(at:))
     }
 }

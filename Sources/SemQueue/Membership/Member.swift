@@ -225,25 +225,41 @@ struct Member {
             // on the file: with a thousand waiters that is most of what an idle queue costs.
             let header = Book.header(from: own)
             let isFull = header?.pause != nil || !gate.description.hasRoom(concurrency: header?.concurrency ?? 1)
-            guard !isFull else {
+            guard !isFull || isPassed(ticket, header) else {
                 turn.sawNoRoom()
                 return .look(action)
             }
             fallthrough
         case .unknown:
-            let action = turn.look(sight(Book.header(from: own), from: ticket), at: now)
-            guard case .claim = action else { return .look(action) }
+            let header = Book.header(from: own)
+            let action = turn.look(sight(header, from: ticket), at: now)
+            guard action.isClaim || isPassed(ticket, header) else { return .look(action) }
             fallthrough
         case .next:
             return try locked {
                 var header = try openBook(isMember: true)
-                let action = turn.look(sight(header, from: ticket), at: .monotonic())
-                guard case .claim(let slot) = action, !alarm.isRung, let grant = claim(slot, ticket, &header) else {
-                    return .look(action)
+                if isPassed(ticket, header) {
+                    header.passed.removeAll { $0 == ticket }
+                    QueueFile.write(header, to: own)
                 }
-                return .granted(grant)
+                let sight = sight(header, from: ticket)
+                let action = turn.look(sight, at: .monotonic())
+                guard case .claim(let slot) = action, !alarm.isRung else { return .look(action) }
+                pass(sight.ahead, &header)
+                return claim(slot, ticket, &header).map(Decision.granted) ?? .look(action)
             }
         }
+    }
+
+    private func isPassed(_ ticket: Ticket, _ header: Header?) -> Bool {
+        header?.passed.contains(ticket) ?? false
+    }
+
+    /// Notes who stood still, so that whoever comes behind need not find out anew.
+    private func pass(_ ahead: [Ticket], _ header: inout Header) {
+        guard !ahead.isEmpty else { return }
+        let before = header.passed.filter { own.isAlive($0) }
+        header.passed = Array((ahead + before).prefix(Header.maximumPassed))
     }
 
     /// How often a waiter looks for a note to it, and whether the file is still in place.
@@ -296,7 +312,8 @@ struct Member {
         // Each question is a walk over all locks on the file: first whether there is anybody at all.
         guard view.conflict(with: .read, in: LockSpace.slotsAndAhead(of: ticket)) != nil else { return sight }
         sight.held = view.heldSlots()
-        sight.ahead = view.waitingAhead(of: ticket, limit: sight.hasRoom ? Turn.horizon : 2)
+        sight.ahead = view.waitingAhead(
+            of: ticket, except: header?.passed ?? [], limit: sight.hasRoom ? Turn.horizon : 2)
         return sight
     }
 

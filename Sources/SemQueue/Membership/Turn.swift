@@ -43,11 +43,19 @@ struct Turn {
     /// Those further back need no clock to move up; this is for the case that all ahead stand still.
     private static let othersLook = Duration.seconds(5)
 
-    /// Since when a slot has been free and not taken, and the last grant then.
-    private var idle: (sinceToken: Int64, at: Duration)?
+    /// How long slots have been free, as far as was seen, while this one stood next ahead. Grants in
+    /// between (to somebody urgent) and full hours don't count, and don't start it anew.
+    private var idle: Idle?
+
+    private struct Idle {
+        var ahead: Ticket
+        var total = Duration.zero
+        /// When a slot was last seen free, and the last token then: it stayed free if no token was drawn since.
+        var seen: (at: Duration, token: Int64)?
+    }
 
     /// All slots are held or the queue is paused: whoever is ahead has no reason to move.
-    mutating func sawNoRoom() { idle = nil }
+    mutating func sawNoRoom() { idle?.seen = nil }
 
     /// Decides what to do next.
     /// - Parameters:
@@ -62,13 +70,19 @@ struct Turn {
             return .waitBehind(next, lookAfter: sight.ahead.count == 1 ? Self.secondLooks : Self.othersLook)
         }
         guard let next = sight.ahead.first else { return .claim(slot: sight.firstFree) }
-        guard let idle, idle.sinceToken == sight.lastToken else {
-            idle = (sight.lastToken, now)
-            return .waitBehind(next, lookAfter: Self.secondLooks)
-        }
+        var idle = idle.flatMap { $0.ahead == next ? $0 : nil } ?? Idle(ahead: next)
+        if let seen = idle.seen, seen.token == sight.lastToken { idle.total += now - seen.at }
+        idle.seen = (now, sight.lastToken)
+        self.idle = idle
         let patience = Self.patience + Self.patiencePerPlace * (sight.ahead.count - 1)
-        if now - idle.at >= patience { return .claim(slot: sight.firstFree) }
-        return .waitBehind(next, lookAfter: Self.secondLooks)
+        return idle.total >= patience
+            ? .claim(slot: sight.firstFree) : .waitBehind(next, lookAfter: Self.secondLooks)
+    }
+}
+
+extension Turn.Action {
+    var isClaim: Bool {
+        if case .claim = self { true } else { false }
     }
 }
 
