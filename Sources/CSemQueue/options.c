@@ -6,6 +6,8 @@
 
 enum { MAXIMUM = 48 };
 
+static int end;
+
 int semq_next_option(int argc, char **argv, const struct semq_option *options, int count, const char **argument) {
     struct option all[MAXIMUM + 1] = {0};
     char letters[2 * MAXIMUM + 3] = "-:";  // operands in their order; ':' for a missing argument
@@ -22,9 +24,10 @@ int semq_next_option(int argc, char **argv, const struct semq_option *options, i
     opterr = 0;
     int before = optind;
     int code = getopt_long(argc, argv, letters, all, NULL);
+    if (code == -1) end = optind > before ? optind : 0;  // only `--` is stepped over
     bool wrong = code == '?' || code == ':';
     *argument = !wrong ? optarg : argv[optind > before ? optind - 1 : before];
     return code;
 }
 
-int semq_options_end(void) { return optind; }
+int semq_options_end(void) { return end; }

@@ -161,4 +161,10 @@ import Testing
             #expect(result.err == "")
         }
     }
+
+    @Test func twoDashesMayBeTheValueOfAnOption() throws {
+        let sandbox = try Sandbox()
+        #expect(try sandbox.semq("acquire", "-q", "board.queue", "-m", "--").out.hasPrefix("acquired board.queue "))
+        #expect(try sandbox.semq("acquire", "-q", "board.queue", "-m", "--", "--", "echo", "--", "a").out == "-- a\n")
+    }
 }

@@ -135,5 +135,5 @@ struct semq_option {
 /// `*argument` the argument, the operand, or the offending word. Keeps its place between calls.
 int semq_next_option(int argc, char **argv, const struct semq_option *options, int count, const char **argument);
 
-/// The index of the first word after `--`, once semq_next_option has returned -1.
+/// The index of the first word after `--`, or 0 where there is no `--`, once semq_next_option has returned -1.
 int semq_options_end(void);

@@ -80,11 +80,9 @@ struct Options {
             }
         }
         let end = Int(semq_options_end())
-        if end <= words.count, end >= 2, words[end - 2] == "--" {
-            trailing = Array(words[(end - 1)...])
-            trailingWords = Array(typed[(end - 1)...])
-        }
-        if end == words.count + 1, words.last == "--" { trailing = [] }
+        guard end > 0 else { return }
+        trailing = Array(words[(end - 1)...])
+        trailingWords = Array(typed[(end - 1)...])
     }
 }
 
@@ -130,7 +128,15 @@ extension Address {
             throw SemaphoreError(
                 .unreachable,
                 "\(text): this version takes turns on its own machine only; "
-                    + "with semq installed there: ssh \(host) semq acquire \(path) -- COMMAND")
+                    + "with semq installed there: ssh \(Self.sshWords(host)) semq acquire \(path) -- COMMAND")
         }
+    }
+
+    /// The host as ssh(1) takes it: a port is an option there.
+    private static func sshWords(_ host: String) -> String {
+        guard let colon = host.lastIndex(of: ":"), let port = UInt16(host[host.index(after: colon)...]) else {
+            return host
+        }
+        return "-p \(port) \(host[..<colon])"
     }
 }

@@ -37,6 +37,9 @@ enum Terminal {
 
     static func isTerminal(_ descriptor: Int32) -> Bool { isatty(descriptor) == 1 }
 
+    /// Whether the terminal is ours just now: a background job that redraws a line spoils the prompt.
+    static func isForeground(_ descriptor: Int32) -> Bool { tcgetpgrp(descriptor) == getpgrp() }
+
     /// Columns of the terminal, 80 where it doesn't say.
     static func width(_ descriptor: Int32) -> Int {
         var size = winsize()

@@ -93,6 +93,7 @@ final class WaitingDisplay: WaitObserver {
         // Whoever is let in at once is told nothing.
         guard now - start >= Self.silence else { return Self.silence - (now - start) }
         if redraws {
+            guard Terminal.isForeground(STDERR_FILENO) else { return .seconds(1) }
             guard now - lastSaid >= .milliseconds(900) else { return .seconds(1) - (now - lastSaid) }
             lastSaid = now
             draw(text(now - start).line)
