@@ -72,6 +72,31 @@ import Testing
         #expect(!Processes.isAlive(command))
     }
 
+    /// The permits are one description, which three processes share: a guardian whose command-to-be was killed
+    /// must not give back what its successor holds.
+    @Test func aCommandKilledBeforeItsStartGivesNobodysPermitAway() throws {
+        let sandbox = try Sandbox()
+        let holder = try sandbox.holding("q")
+        try sandbox.gate("go")
+        let next = try sandbox.starting("acquire", "-q", "q", "--", "bash", "-c", "echo $$ > pid; read x < go; exit 4")
+        #expect(Event.happens { Processes.guardian(of: next.pid).map { !Processes.children(of: $0).isEmpty } ?? false })
+        let first = try #require(Processes.guardian(of: next.pid))
+        let unstarted = try #require(Processes.children(of: first).first)
+        kill(first, SIGSTOP)
+        #expect(Event.happens { Processes.isStopped(first) })
+        kill(unstarted, SIGKILL)
+        #expect(Event.happens { !Processes.isAlive(unstarted) })
+        holder.stop()
+        let command = try sandbox.pid(in: "pid")
+        kill(first, SIGCONT)
+        #expect(Event.happens { !Processes.isAlive(first) })
+        #expect(Processes.isAlive(command))
+        #expect(try !sandbox.isFree("q"))
+        try sandbox.open("go")
+        #expect(next.wait().status == .exited(4))
+        #expect(try sandbox.isFree("q"))
+    }
+
     @Test func aStoppedGuardianIsContinuedBySemq() throws {
         let sandbox = try Sandbox()
         let (semq, guardian, _) = try working(sandbox)

@@ -162,4 +162,25 @@ import Testing
         #expect(head.wait().status == .exited(0))
         #expect(sandbox.lines("log") == ["next", "head"])
     }
+
+    @Test func whoStandsStillIsPassedOnceForAllAndKeepsItsPlace() throws {
+        let sandbox = try Sandbox()
+        let holder = try sandbox.holding("q")
+        let still = try sandbox.waiting("q", as: "still")
+        let others = try (1...4).map { try sandbox.waiting("q", as: "other \($0)") }
+        still.send(SIGSTOP)
+        holder.stop()
+        for other in others { #expect(other.wait().status == .exited(0)) }
+        #expect(sandbox.lines("log") == (1...4).map { "other \($0)" })
+        // The first of them waited until it was sure; what it learnt, the others and newcomers know.
+        #expect(try sandbox.isFree("q"))
+        let blocker = try sandbox.holding("q", as: "blocker")
+        let late = try sandbox.waiting("q", as: "late")
+        still.send(SIGCONT)
+        #expect(sandbox.queue("q") { $0.waiting.map(\.description) == ["still", "late"] })
+        blocker.stop()
+        #expect(still.wait().status == .exited(0))
+        #expect(late.wait().status == .exited(0))
+        #expect(sandbox.lines("log").suffix(2) == ["still", "late"])
+    }
 }
