@@ -137,7 +137,7 @@ import Testing
     func aQueueThatIsNotThereIsNotMadeInPassing(_ words: [String]) throws {
         let sandbox = try Sandbox()
         let result = try run(words + ["q"], in: sandbox)
-        let sentence = "semq: q: there is no such queue; `semq acquire` or `semq set` makes one\n"
+        let sentence = "semq: q: there is no such queue; `semq acquire` makes one\n"
         #expect(result == .init(status: .exited(73), out: "", err: sentence))
         #expect(!sandbox.exists("q"))
     }

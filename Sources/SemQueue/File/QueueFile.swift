@@ -92,7 +92,7 @@ struct QueueFile: Sendable {
             guard errno == ENOENT else { throw openFailed(path, readOnly: options.readOnly) }
             guard options.create else {
                 throw SemaphoreError(
-                    .cannotCreate, "\(path): there is no such queue; `semq acquire` or `semq set` makes one",
+                    .cannotCreate, "\(path): there is no such queue; `semq acquire` makes one",
                     systemError: ENOENT)
             }
             try checkFolder(of: path, options)
@@ -208,7 +208,10 @@ extension QueueFile {
                 .unusable, "\(path): is a symbolic link, and links are not followed; name the file that it points to",
                 systemError: ELOOP)
         case EISDIR: return notRegular(path, S_IFDIR)
-        case ENXIO: return notRegular(path, S_IFSOCK)
+        case ENXIO:
+            var info = stat()
+            return notRegular(path, lstat(path, &info) == 0 ? info.st_mode : S_IFSOCK)
+        case ENAMETOOLONG: return .system(.cannotCreate, doing, path)
         case EACCES, EPERM:
             return .system(
                 .permission, doing, path, advice: "; taking a turn needs permission to read and write it")

@@ -160,13 +160,17 @@ struct Member {
         var granted = false
         defer {
             QueueFile.write(Book.blank, at: line, to: own)
-            if !granted { own.unlockAll() }
+            if !granted {
+                own.unlockAll()
+                observer.left()
+            }
         }
         let place = Place(ticket, file: file, own: own, gate: gate)
         observer.joined(place)
         var turn = Turn()
         let slots = SlotWatch(gate)
         var stand = Stand.unknown
+        var isReady = false
         var nextInspection = Duration.monotonic() + Self.inspects
         while true {
             let now = Duration.monotonic()
@@ -190,12 +194,16 @@ struct Member {
                 let cameFree = block(lookAfter, place) { gate.await(LockSpace.place(next), alarm, $0) }
                 stand = cameFree ? .unknown : .behind(action)
             case .waitForSlot(let held, let lookAfter):
-                if stand != .next {
+                let isNew = stand != .next
+                if !isNew, !isReady {
                     observer.isNext(place)
                     rehearse(ticket)
+                    isReady = true
                 }
                 stand = .next
-                block(lookAfter, place) { held.isEmpty ? alarm.sleep($0) : slots.await(held, alarm, $0) }
+                block(isNew ? min(lookAfter, Self.settles) : lookAfter, place) {
+                    held.isEmpty ? alarm.sleep($0) : slots.await(held, alarm, $0)
+                }
             case .claim:
                 // Seen free and yet not to be had: somebody is just changing it.
                 alarm.sleep(.milliseconds(1))
@@ -261,6 +269,10 @@ struct Member {
         let before = header.passed.filter { own.isAlive($0) }
         header.passed = Array((ahead + before).prefix(Header.maximumPassed))
     }
+
+    /// Who has become the next leaves the one just granted this long to start its command, before it makes
+    /// its own ready: two cores have enough to do with the first.
+    private static let settles = Duration.microseconds(500)
 
     /// How often a waiter looks for a note to it, and whether the file is still in place.
     private static let inspects = Duration.milliseconds(240)

@@ -48,6 +48,8 @@ package protocol WaitObserver: AnyObject {
     func joined(_ place: Place)
     /// The head of the queue: the grant is near.
     func isNext(_ place: Place)
+    /// The wait ended without a grant: what was prepared for it is of no use any more.
+    func left()
     /// A look at the queue.
     /// - Returns: when to look again at the latest; nil leaves it to the queue.
     func look(_ place: Place) -> Duration?
@@ -66,6 +68,7 @@ extension WaitObserver {
     package func recovered(_ path: String) {}
     package func joined(_ place: Place) {}
     package func isNext(_ place: Place) {}
+    package func left() {}
     package func look(_ place: Place) -> Duration? { nil }
     package func look(_ paths: [String]) -> Duration? { nil }
     package func blocks(_ begins: Bool) {}

@@ -168,6 +168,7 @@ private final class HeldObserver: WaitObserver {
     func recovered(_ path: String) { next.recovered(path) }
     func joined(_ place: Place) { next.joined(place) }
     func isNext(_ place: Place) { next.isNext(place) }
+    func left() { next.left() }
     func blocks(_ begins: Bool) { next.blocks(begins) }
     func lostPlace() -> Bool { next.lostPlace() }
     func stuck(_ path: String) { next.stuck(path) }

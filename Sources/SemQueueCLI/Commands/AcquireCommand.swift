@@ -103,6 +103,7 @@ struct AcquireCommand {
         // With --any, one that is held already is the first to be had.
         if mode == .any, let first = enclosing.first { (enclosing, open) = ([first], []) }
         let display = WaitingDisplay(talk: talk, isSingle: open.count == 1) { place in
+            guard let place else { return guarded?.discard() ?? () }
             try? guarded?.prepare(privateDescriptors: [place.privateDescriptor])
         }
         display.begin()
@@ -133,7 +134,7 @@ struct AcquireCommand {
         case .busy(.full):
             message += ": as many wait as a queue has room for (\(QueueStatus.maximumWaiting)); try again later"
         case .timedOut:
-            message += ": not granted in time\(WaitingDisplay.holders(path).map { ": \($0)" } ?? "")"
+            message += ": not granted in time\(WaitingDisplay.obstacle(path).map { ": \($0)" } ?? "")"
         case .removed(let by, let reason):
             (message, code) = ("\(path): \(by) took this turn out of the queue: \(reason)", .lost)
         case .cancelled: message += ": given up"

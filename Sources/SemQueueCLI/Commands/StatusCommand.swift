@@ -19,28 +19,43 @@ struct StatusCommand {
     }
 
     func run() throws -> ExitCode {
-        guard watch else {
-            Terminal.show(try render())
-            return .success
+        if watch { return try runWatching() }
+        var exitCode = ExitCode.success
+        var statuses: [QueueStatus] = []
+        // One that can't be read keeps nobody from seeing the others.
+        for path in paths {
+            do {
+                statuses.append(try QueueStatus(path: path))
+            } catch let error as SemaphoreError {
+                Terminal.say(error.message)
+                if exitCode == .success { exitCode = ExitCode(error.code) }
+            }
         }
+        Terminal.show(render(statuses))
+        return exitCode
+    }
+
+    /// Until a signal comes or nobody reads any more.
+    private func runWatching() throws -> ExitCode {
         let redraws = Terminal.isTerminal(STDOUT_FILENO) && !json
-        var last = ""
+        var shown: [QueueStatus]?
         while true {
-            let text = try render()
+            let statuses = try paths.map { try QueueStatus(path: $0) }
             if redraws {
+                let text = Terminal.clipped(render(statuses), STDOUT_FILENO)
                 // Home, each line cleared behind its end, the rest below cleared: no flicker.
                 Terminal.show("\u{1b}[H" + text.replacing("\n", with: "\u{1b}[K\n") + "\u{1b}[J")
-            } else if text != last {
-                Terminal.show(text)
+            } else if statuses != shown {
+                Terminal.show(render(statuses))
             }
-            last = text
-            var pause = timespec(tv_sec: redraws ? 0 : 1, tv_nsec: redraws ? 500_000_000 : 0)
-            nanosleep(&pause, nil)
+            shown = statuses
+            guard !Terminal.isAbandoned(STDOUT_FILENO, within: .milliseconds(redraws ? 500 : 100)) else {
+                return .success
+            }
         }
     }
 
-    private func render() throws -> String {
-        let statuses = try paths.map { try QueueStatus(path: $0) }
+    private func render(_ statuses: [QueueStatus]) -> String {
         if json { return statuses.map { $0.json.text + "\n" }.joined() }
         let table = StatusTable(
             now: .now(), colour: Terminal.usesColour(STDOUT_FILENO),

@@ -52,6 +52,12 @@ final class GuardedCommand {
         prepared = try fork(nil, privateDescriptors: privateDescriptors)
     }
 
+    /// Ends what was prepared: it has the descriptors of a queue file that was replaced meanwhile.
+    func discard() {
+        if let prepared { close(prepared.go) }
+        prepared = nil
+    }
+
     /// - Parameter granted: what the command is to run under, where that is known already: neither child
     ///   reads it back from the page then.
     private func fork(

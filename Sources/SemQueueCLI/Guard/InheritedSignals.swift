@@ -5,6 +5,7 @@ internal import Glibc
 struct InheritedSignals {
     private var mask = sigset_t()
     private let childIsIgnored = semq_signal_is_ignored(SIGCHLD)
+    private let alarmIsIgnored = semq_signal_is_ignored(Signals.alarm)
     private let fileSizeIsIgnored = semq_signal_is_ignored(SIGXFSZ)
 
     /// With SIGCHLD ignored, ended children would vanish unseen. With SIGXFSZ not ignored, a record that is
@@ -18,6 +19,7 @@ struct InheritedSignals {
     /// In the command-to-be, before exec, which itself resets the signals that were caught.
     func restore() {
         if childIsIgnored { semq_signal_default(SIGCHLD, true) }
+        if alarmIsIgnored { semq_signal_default(Signals.alarm, true) }
         if !fileSizeIsIgnored { semq_signal_default(SIGXFSZ, false) }
         var mask = mask
         sigprocmask(SIG_SETMASK, &mask, nil)

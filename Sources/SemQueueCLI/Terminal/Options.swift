@@ -69,7 +69,12 @@ struct Options {
             let word = argument.map { String(cString: $0) } ?? ""
             switch code {
             case -1: break scan
-            case 1: operands.append(word)
+            case 1:
+                guard let argument, String(validatingCString: argument) != nil else {
+                    throw SemaphoreError(
+                        .usage, "\(command): ‘\(word.printable)’ is no UTF-8; give the file a name that is")
+                }
+                operands.append(word)
             case Int32(UInt8(ascii: "?")):
                 throw SemaphoreError(.usage, "\(command): ‘\(word.printable)’ is no option of it; \(help)")
             case Int32(UInt8(ascii: ":")):

@@ -36,7 +36,7 @@ struct StatusTable {
             }
         guard !rows.isEmpty else { return lines.joined(separator: "\n") + "\n" }
         let all = [["", "TICKET", "WHO", "PID", "SINCE", "FOR", "WHAT"]] + rows
-        let widths = all[0].indices.map { column in all.map { $0[column].count }.max()! }
+        let widths = all[0].indices.map { column in all.map { $0[column].columns }.max()! }
         for (index, row) in all.enumerated() {
             let cells = row.indices.map { column in
                 column == row.count - 1
@@ -74,7 +74,7 @@ struct StatusTable {
     }
 
     private func pad(_ text: String, _ width: Int, left: Bool = false) -> String {
-        let space = String(repeating: " ", count: max(0, width - text.count))
+        let space = String(repeating: " ", count: max(0, width - text.columns))
         return left ? space + text : text + space
     }
 }

@@ -42,8 +42,29 @@ enum Terminal {
 
     /// Columns of the terminal, 80 where it doesn't say.
     static func width(_ descriptor: Int32) -> Int {
+        let columns = size(descriptor).columns
+        return columns > 0 ? columns : 80
+    }
+
+    private static func size(_ descriptor: Int32) -> (columns: Int, rows: Int) {
         var size = winsize()
-        return ioctl(descriptor, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0 ? Int(size.ws_col) : 80
+        guard ioctl(descriptor, UInt(TIOCGWINSZ), &size) == 0 else { return (0, 0) }
+        return (Int(size.ws_col), Int(size.ws_row))
+    }
+
+    /// As much of a text as the terminal has rows for; what is left out is counted.
+    static func clipped(_ text: String, _ descriptor: Int32) -> String {
+        let rows = size(descriptor).rows
+        let lines = text.split(separator: "\n", omittingEmptySubsequences: false).dropLast()
+        guard rows > 2, lines.count >= rows else { return text }
+        let shown = lines.prefix(rows - 2)
+        return shown.joined(separator: "\n") + "\n  … and \(lines.count - shown.count) more lines\n"
+    }
+
+    /// Waits, and says whether the reader of a pipe has gone meanwhile.
+    static func isAbandoned(_ descriptor: Int32, within limit: Duration) -> Bool {
+        var stream = pollfd(fd: descriptor, events: 0, revents: 0)
+        return poll(&stream, 1, Int32(limit.nanoseconds / 1_000_000)) > 0 && stream.revents & Int16(POLLERR) != 0
     }
 
     /// Whether to use colour on a stream: on a terminal, unless NO_COLOR is set.
@@ -85,8 +106,32 @@ extension String {
         return result
     }
 
-    /// Cut to a number of characters, the last one … if cut.
+    /// Cut to a number of columns, the last one … if cut.
     func fitting(_ width: Int) -> String {
-        count <= width ? self : String(prefix(max(0, width - 1))) + "…"
+        guard columns > width else { return self }
+        var room = width - 1
+        return String(
+            prefix { character in
+                room -= character.columns
+                return room >= 0
+            }) + "…"
+    }
+
+    /// How many columns of a terminal it takes.
+    var columns: Int { reduce(0) { $0 + $1.columns } }
+}
+
+extension Character {
+    /// Two for what East Asian scripts and most emoji take (Unicode Standard Annex 11, “W” and “F”), else one.
+    fileprivate var columns: Int {
+        unicodeScalars.contains { scalar in
+            switch scalar.value {
+            case 0x1100...0x115F, 0x2E80...0x303E, 0x3041...0xA4CF, 0xA960...0xA97F, 0xAC00...0xD7A3, 0xF900...0xFAFF,
+                0xFE0F, 0xFE30...0xFE6F, 0xFF00...0xFF60, 0xFFE0...0xFFE6, 0x1F1E6...0x1F1FF, 0x1F300...0x1F64F,
+                0x1F680...0x1F6FF, 0x1F900...0x1F9FF, 0x1FA70...0x1FAFF, 0x20000...0x3FFFD:
+                true
+            default: false
+            }
+        } ? 2 : 1
     }
 }

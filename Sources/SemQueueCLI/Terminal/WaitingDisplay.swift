@@ -7,7 +7,7 @@ internal import SemQueue
 final class WaitingDisplay: WaitObserver {
     private let talk: AcquireCommand.Talk
     private let isSingle: Bool
-    private let prepare: (Place) -> Void
+    private let prepare: (Place?) -> Void
     private let redraws = Terminal.isTerminal(STDERR_FILENO)
     private let start = Duration.monotonic()
 
@@ -20,8 +20,8 @@ final class WaitingDisplay: WaitObserver {
 
     /// - Parameters:
     ///   - isSingle: one queue is waited for, so that its place can be given up on a stop.
-    ///   - prepare: called when the grant is near.
-    init(talk: AcquireCommand.Talk, isSingle: Bool, prepare: @escaping (Place) -> Void) {
+    ///   - prepare: called with the place when the grant is near, and with nil when that has come to nothing.
+    init(talk: AcquireCommand.Talk, isSingle: Bool, prepare: @escaping (Place?) -> Void) {
         self.talk = talk
         self.isSingle = isSingle
         self.prepare = prepare
@@ -57,6 +57,8 @@ final class WaitingDisplay: WaitObserver {
         isNewlyNext = true
         if isSingle { prepare(place) }
     }
+
+    func left() { prepare(nil) }
 
     func blocks(_ begins: Bool) { semq_waiting_allow_stop(begins) }
 
@@ -137,7 +139,13 @@ final class WaitingDisplay: WaitObserver {
         semq_waiting_tidy(nil)
     }
 
-    /// Who holds a queue, for a refusal; nil if that can't be read.
+    /// What keeps a queue from granting, for a refusal; nil if that can't be read.
+    static func obstacle(_ path: String) -> String? {
+        guard let status = try? QueueStatus(path: path) else { return nil }
+        return status.paused.map { "paused by \($0.by): \($0.reason)" } ?? Standing.held(status, now: .now())
+    }
+
+    /// Who holds a queue; nil if nobody does or that can't be read.
     static func holders(_ path: String) -> String? {
         (try? QueueStatus(path: path)).flatMap { Standing.held($0, now: .now()) }
     }
