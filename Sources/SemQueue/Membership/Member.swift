@@ -272,7 +272,7 @@ struct Member {
 
     /// Who has become the next leaves the one just granted this long to start its command, before it makes
     /// its own ready: two cores have enough to do with the first.
-    private static let settles = Duration.microseconds(500)
+    private static let settles = Duration.microseconds(200)
 
     /// How often a waiter looks for a note to it, and whether the file is still in place.
     private static let inspects = Duration.milliseconds(240)

@@ -17,11 +17,16 @@ final class PermitWatch: Sendable {
     /// - Returns: what the body returns.
     /// - Throws: what the body throws, or ``SemaphoreError`` when the permit was lost; the body has ended then.
     static func run<Result: Sendable>(
-        _ grant: Grant, _ body: @escaping @Sendable () async throws -> Result
+        _ grant: Grant, isolation: isolated (any Actor)? = #isolation,
+        _ body: @escaping @Sendable () async throws -> Result
     ) async throws -> Result {
         let loss = Guarded<Grant.Loss?>(nil)
-        // Runs here and now up to its first suspension: a short body costs no change of threads.
-        let task = Task.immediate { try await body() }
+        // Runs here and now up to its first suspension, on the actor that asks: a short body costs no change
+        // of threads.
+        let task = Task.immediate {
+            _ = isolation
+            return try await body()
+        }
         shared.add(grant) { found in
             loss.withLock { $0 = found }
             task.cancel()
