@@ -11,23 +11,14 @@ struct APIBenchmark {
         let queue = try SemaphoreQueue(arguments[1])
         let times =
             arguments[3] == "main"
-            ? try await onMainActor(queue, count) : try await Task.detached { try await inTask(queue, count) }.value
+            ? try await measure(queue, count) : try await Task.detached { try await measure(queue, count) }.value
         for time in times { print(time) }
     }
 
-    @MainActor static func onMainActor(_ queue: SemaphoreQueue, _ count: Int) async throws -> [UInt64] {
-        for _ in 0..<100 { try await queue.withPermit { _ in } }
-        var times: [UInt64] = []
-        times.reserveCapacity(count)
-        for _ in 0..<count {
-            let start = now()
-            try await queue.withPermit { _ in }
-            times.append(now() - start)
-        }
-        return times
-    }
-
-    nonisolated static func inTask(_ queue: SemaphoreQueue, _ count: Int) async throws -> [UInt64] {
+    /// On the caller's actor, or in its task where there is none.
+    static func measure(
+        _ queue: SemaphoreQueue, _ count: Int, isolation: isolated (any Actor)? = #isolation
+    ) async throws -> [UInt64] {
         // The first makes the file.
         for _ in 0..<100 { try await queue.withPermit { _ in } }
         var times: [UInt64] = []
