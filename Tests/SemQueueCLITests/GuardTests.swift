@@ -97,6 +97,25 @@ import Testing
         #expect(try sandbox.isFree("q"))
     }
 
+    /// Guardian and command-to-be are made while waiting: those of a file that was replaced have its descriptors.
+    @Test func theLockFollowsTheWorkThoughTheFileWasReplacedWhileWaiting() throws {
+        let sandbox = try Sandbox()
+        let holder = try sandbox.holding("q")
+        try sandbox.gate("go")
+        let next = try sandbox.starting("acquire", "-q", "q", "--", "bash", "-c", "echo $$ > pid; read x < go; exit 5")
+        #expect(Event.happens { Processes.guardian(of: next.pid) != nil })
+        unlink(sandbox.path("q"))
+        let command = try sandbox.pid(in: "pid")
+        next.send(SIGKILL)
+        next.wait()
+        #expect(Processes.isAlive(command))
+        #expect(try !sandbox.isFree("q"))
+        try sandbox.open("go")
+        #expect(Event.happens { (try? sandbox.isFree("q")) == true })
+        #expect(try !sandbox.semq("history", "q").out.contains("lost"))
+        holder.wait()
+    }
+
     @Test func aStoppedGuardianIsContinuedBySemq() throws {
         let sandbox = try Sandbox()
         let (semq, guardian, _) = try working(sandbox)
