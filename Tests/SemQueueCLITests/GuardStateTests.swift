@@ -51,9 +51,9 @@ import Testing
 
     @Test func theGuardianWakesInTimeToKill() {
         var state = GuardState()
-        #expect(state.sleep(at: .zero) == .seconds(1))
+        #expect(state.nextTick(at: .zero) == .seconds(1))
         _ = state.handle(.lost(grace: .milliseconds(50)), at: .zero)
-        #expect(state.sleep(at: .milliseconds(20)) == .milliseconds(30))
-        #expect(state.sleep(at: .seconds(9)) == .milliseconds(1))
+        #expect(state.nextTick(at: .milliseconds(20)) == .milliseconds(30))
+        #expect(state.nextTick(at: .seconds(9)) == .milliseconds(1))
     }
 }

@@ -52,7 +52,7 @@ struct GuardState: Equatable {
     }
 
     /// How long to sleep at most until the next tick.
-    func sleep(at now: Duration) -> Duration {
+    func nextTick(at now: Duration) -> Duration {
         switch phase {
         case .running: .seconds(1)
         case .ending(let killAt): max(.milliseconds(1), min(.milliseconds(100), killAt - now))

@@ -44,7 +44,7 @@ struct Supervisor {
             if commandHasEnded, perform(state.handle(.commandEnded, at: .monotonic())) == .finish { break }
             if reap() == .finish { break }
             let now = Duration.monotonic()
-            let limit = min(state.sleep(at: now), max(.milliseconds(1), nextInspection - now))
+            let limit = min(state.nextTick(at: now), max(.milliseconds(1), nextInspection - now))
             if let received = Signals.next(Signals.supervised, within: limit) {
                 pass(received)
                 if received.signal == Signals.alarm { nextInspection = .zero }
