@@ -42,9 +42,10 @@ def measure(bench: Bench) -> list[Row]:
     figure = Figure(ours)
     return [Row(
         name="api", what="in one process, uncontended acquire and release through the API", target="≤ 30 µs",
-        figure=f"{figure.text('µs', 1e-3)} in a task; on the main actor {Figure(on_main).text('µs', 1e-3)}", ratio="–", verdict=Verdict(figure.median * 1e-3, 30).text,
+        figure=f"{figure.text('µs', 1e-3)} in a task; on the main actor {Figure(on_main).text('µs', 1e-3)}", ratio="–", 
+        verdict=Verdict(max(figure.median, Figure(on_main).median) * 1e-3, 30).text,
         method=f"`SemaphoreQueue.withPermit {{ _ in }}`, {int(count):,} times one after the other in each of "
-        f"{len(medians)} processes, in a task of the pool (which the verdict is about) and on the main actor, where the "
+        f"{len(medians)} processes, in a task of the pool and on the main actor (the verdict is about the slower), where the "
         f"body's own task costs a change of threads there and back; history and records written as always. flock(2) by a C program in turn with it.",
         columns=["", "acquire and release", "longest 1 %", "medians of the runs"],
         lines=[

@@ -91,8 +91,8 @@ def measure(bench: Bench) -> list[Row]:
         figure=f"{Figure(means(unlock)).text('µs', 1e-3)}; chain {Figure(means(bare)).text('µs', 1e-3)}",
         ratio=relation.text("×"), verdict=Verdict(relation.median, 2.0).text,
         method="Unlock to grant: for the chain from just before the unlocking call to the return of the blocked one; "
-        "for semq, by its own history, from `released`, which is stamped before the release is written and the slot "
-        "unlocked, to `granted`, stamped with the slot taken. So semq's figure contains writing one release; exit and "
+        "for semq, by its own history, from `released`, which is stamped just before the slot is unlocked, to "
+        "`granted`, stamped with the slot taken; exit and "
         "exec of the commands lie outside, and are in the lines “end to start”, where a C program that does the least "
         "(lock, vfork, exec, wait, unlock) and flock stand beside.",
         columns=["from … to", "", "mean of a run", "median", "99th percentile"],
