@@ -110,7 +110,8 @@ public struct SemaphoreQueue: Sendable {
 
 extension SemaphoreQueue {
     private func run<Result: Sendable>(
-        _ options: Options, limit: Duration?, _ body: @escaping @Sendable (Permit) async throws -> Result
+        _ options: Options, limit: Duration?, isolation: isolated (any Actor)? = #isolation,
+        _ body: @escaping @Sendable (Permit) async throws -> Result
     ) async throws -> Result? {
         try Task.checkCancellation()
         if let found = try Permit.enclosing.permit(on: path, anyFilesystem: false) {
@@ -124,7 +125,8 @@ extension SemaphoreQueue {
         let permit = Permit(path, held, slot: grant.slot, enclosing: enclosing)
         do {
             let result = try await Permit.$enclosing.withValue(enclosing) {
-                try await PermitWatch.run(grant) { try await body(permit) }
+                _ = isolation  // stays on the caller's actor
+                return try await PermitWatch.run(grant) { try await body(permit) }
             }
             await giveBack(grant)
             return result

@@ -20,20 +20,30 @@ final class PermitWatch: Sendable {
         _ grant: Grant, isolation: isolated (any Actor)? = #isolation,
         _ body: @escaping @Sendable () async throws -> Result
     ) async throws -> Result {
-        let loss = Guarded<Grant.Loss?>(nil)
-        // Runs here and now up to its first suspension, on the actor that asks: a short body costs no change
-        // of threads.
+        let atOnce = Guarded<Swift.Result<Result, any Error>?>(nil)
+        let start = ContinuousClock.now
+        // Runs here and now up to its first suspension, on the actor that asks. A body that has ended by then
+        // isn't awaited: `Task.result` leaves the actor and comes back even for a task that is done.
         let task = Task.immediate {
             _ = isolation
-            return try await body()
+            let result: Swift.Result<Result, any Error>
+            do { result = .success(try await body()) } catch { result = .failure(error) }
+            atOnce.withLock { $0 = result }
+            return result
         }
+        if let result = atOnce.withLock(\.self) {
+            let wasLong = start.duration(to: .now) > interval
+            if wasLong, let loss = grant.loss() { throw loss.error(at: grant.path) }
+            return try result.get()
+        }
+        let loss = Guarded<Grant.Loss?>(nil)
         shared.add(grant) { found in
             loss.withLock { $0 = found }
             task.cancel()
         }
         defer { shared.remove(grant) }
         let result = await withTaskCancellationHandler {
-            await task.result
+            await task.value
         } onCancel: {
             task.cancel()
         }
