@@ -92,7 +92,7 @@ def measure(bench: Bench) -> list[Row]:
         ratio=relation.text("×"), verdict=Verdict(relation.median, 2.0).text,
         method="Unlock to grant: for the chain from just before the unlocking call to the return of the blocked one; "
         "for semq, by its own history, from `released`, which is stamped just before the slot is unlocked, to "
-        "`granted`, stamped with the slot taken; exit and "
+        "`granted`, stamped as the kernel's call returns with the slot; exit and "
         "exec of the commands lie outside, and are in the lines “end to start”, where a C program that does the least "
         "(lock, vfork, exec, wait, unlock) and flock stand beside.",
         columns=["from … to", "", "mean of a run", "median", "99th percentile"],

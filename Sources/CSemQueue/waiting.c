@@ -9,7 +9,7 @@
 
 static struct {
     int fd;
-    int64_t start, length;
+    int64_t start, length, slot_start, slot_length;
     const char *volatile tidy;
     volatile sig_atomic_t stopped;
 } waiting = {.fd = -1};
@@ -35,6 +35,8 @@ static void stop(int number) {
     if (waiting.fd >= 0) {
         // Locked for reading it is in nobody's way, and alive.
         semq_lock(waiting.fd, SEMQ_READ, waiting.start, waiting.length, false);
+        // The kernel may have given us the slot just now; it is not for one who stands still.
+        semq_lock(waiting.fd, SEMQ_UNLOCK, waiting.slot_start, waiting.slot_length, false);
         waiting.stopped = 1;
     }
     signal(number, SIG_DFL);
@@ -64,10 +66,12 @@ void semq_waiting_begin(void) {
     handle(SIGTSTP, stop);
 }
 
-void semq_waiting_place(int fd, int64_t start, int64_t length) {
+void semq_waiting_place(int fd, int64_t start, int64_t length, int64_t slot_start, int64_t slot_length) {
     waiting.fd = fd;
     waiting.start = start;
     waiting.length = length;
+    waiting.slot_start = slot_start;
+    waiting.slot_length = slot_length;
     waiting.stopped = 0;
 }
 

@@ -108,8 +108,9 @@ void semq_waiting_begin(void);
 void semq_waiting_end(void);
 
 /// The place in the queue: `length` bytes of `fd` at `start`, which are given up (locked for reading)
-/// before this process stops, so that a stopped waiter is in nobody's way.
-void semq_waiting_place(int fd, int64_t start, int64_t length);
+/// before this process stops, so that a stopped waiter is in nobody's way. The slot is unlocked then too:
+/// the kernel may have granted it a moment before.
+void semq_waiting_place(int fd, int64_t start, int64_t length, int64_t slot_start, int64_t slot_length);
 
 /// The text to write before dying or stopping, or null. Must outlive the wait.
 void semq_waiting_tidy(const char *tidy);

@@ -22,6 +22,12 @@ final class Description: Sendable {
         semq_lock(descriptor, type.rawValue, span.start, span.length, false) == 0
     }
 
+    /// Waits for a lock, at most `limit`.
+    /// - Returns: whether it was granted.
+    func lock(_ type: LockType, _ span: LockSpace.Span, _ alarm: Alarm, _ limit: Duration?) -> Bool {
+        alarm.limiting(limit) { semq_lock(descriptor, type.rawValue, span.start, span.length, true) } == 0
+    }
+
     /// Removes this description's locks from the span.
     func unlock(_ span: LockSpace.Span) {
         _ = semq_lock(descriptor, SEMQ_UNLOCK, span.start, span.length, false)

@@ -35,25 +35,15 @@ struct Gate {
             if let deadline, now >= deadline { throw .timedOut }
             if now - start >= .seconds(2) { stuck() }
             let limit = min(.seconds(1), deadline.map { $0 - now } ?? .seconds(1))
-            if block(on: LockSpace.mutex, .write, alarm, limit) { return }
+            if description.lock(.write, LockSpace.mutex, alarm, limit) { return }
         }
-    }
-
-    /// Waits for a lock, at most `limit`.
-    /// - Returns: whether it was granted.
-    func block(
-        on span: LockSpace.Span, _ type: Description.LockType, _ alarm: Alarm, _ limit: Duration?
-    ) -> Bool {
-        alarm.limiting(limit) {
-            semq_lock(description.descriptor, type.rawValue, span.start, span.length, true)
-        } == 0
     }
 
     /// Sleeps until nobody locks the span for writing any more, or `limit` has passed.
     /// - Returns: whether it came free.
     @discardableResult
     func await(_ span: LockSpace.Span, _ alarm: Alarm, _ limit: Duration?) -> Bool {
-        guard block(on: span, .read, alarm, limit) else { return false }
+        guard description.lock(.read, span, alarm, limit) else { return false }
         description.unlock(span)
         return true
     }

@@ -171,17 +171,27 @@ struct Member {
         let slots = SlotWatch(gate)
         var stand = Stand.unknown
         var isReady = false
+        // When the kernel gave the slot to this waiter, until that is made a permit or given back.
+        var slotSince: Timestamp?
         var nextInspection = Duration.monotonic() + Self.inspects
         while true {
             let now = Duration.monotonic()
             if alarm.isRung { return .cancelled }
             if let deadline, now >= deadline { return .timedOut }
-            if observer.lostPlace() { takePlaceAnew(ticket) }
+            if observer.lostPlace() {
+                slotSince = nil
+                takePlaceAnew(ticket)
+            }
             if now >= nextInspection {
                 if let note = Notes.forTicket(ticket, in: own) { return .removed(by: note.by, reason: note.reason) }
                 guard file.isInPlace() else { throw Replaced() }
                 nextInspection = now + Self.inspects
             }
+            if let since = slotSince, let grant = try confirm(ticket, since) {
+                granted = true
+                return .granted(grant)
+            }
+            slotSince = nil
             let action: Turn.Action
             switch try decide(&turn, stand, ticket, now) {
             case .granted(let grant):
@@ -201,8 +211,12 @@ struct Member {
                     isReady = true
                 }
                 stand = .next
-                block(isNew ? min(lookAfter, Self.settles) : lookAfter, place) {
+                slotSince = block(isNew ? min(lookAfter, Self.settles) : lookAfter, place) {
+                    if held == [0] {
+                        return own.lock(.write, LockSpace.holdAndDoorbell(0), alarm, $0) ? .now() : nil
+                    }
                     held.isEmpty ? alarm.sleep($0) : slots.await(held, alarm, $0)
+                    return nil
                 }
             case .claim:
                 // Seen free and yet not to be had: somebody is just changing it.
@@ -257,6 +271,22 @@ struct Member {
                 return claim(slot, ticket, &header).map(Decision.granted) ?? .look(action)
             }
         }
+    }
+
+    /// Makes the only slot, which the kernel gave to this waiter as its holder let go, a permit: the wake is the
+    /// claim, and what else a grant needs is asked with the slot in hand.
+    /// - Returns: nil if it may not be taken now; it is given back then.
+    private func confirm(_ ticket: Ticket, _ since: Timestamp) throws -> Grant? {
+        if own.conflict(with: .read, in: LockSpace.slotsAndAhead(of: ticket)) == nil {
+            let grant: Grant? = try locked {
+                var header = try openBook(isMember: true)
+                guard header.pause == nil, !isPassed(ticket, header) else { return nil }
+                return record(0, ticket, &header, at: since)
+            }
+            if let grant { return grant }
+        }
+        own.unlock(LockSpace.holdAndDoorbell(0))
+        return nil
     }
 
     private func isPassed(_ ticket: Ticket, _ header: Header?) -> Bool {
@@ -336,9 +366,13 @@ struct Member {
         guard own.tryLock(.write, LockSpace.holdAndDoorbell(slot)) || own.tryLock(.write, LockSpace.hold(slot)) else {
             return nil
         }
+        return record(slot, ticket, &header, at: .now())
+    }
+
+    /// Makes a slot that is locked a permit.
+    private func record(_ slot: Int, _ ticket: Ticket, _ header: inout Header, at now: Timestamp) -> Grant {
         // Locked for reading, the place is given up (which wakes the next one) and the ticket lives on.
         _ = own.tryLock(.read, LockSpace.placeAndMember(ticket))
-        let now = Timestamp.now()
         let line = QueueFile.slotLines.lowerBound + slot
         if let lost = SlotRecord.holder(in: QueueFile.readLines(line..<(line + 1), from: own)) {
             history.append(.lost, at: now, History.Tail(lost, slot: slot))

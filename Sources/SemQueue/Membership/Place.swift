@@ -6,6 +6,9 @@ package final class Place {
     package let descriptor: Int32
     package let start: Int64
     package let length: Int64
+    /// The lock that the head may be given any moment while it blocks.
+    package let slotStart: Int64
+    package let slotLength: Int64
     /// Must not survive into a process forked meanwhile.
     package var privateDescriptor: Int32 { view.descriptor }
 
@@ -21,6 +24,9 @@ package final class Place {
         let span = LockSpace.placeAndMember(ticket)
         start = span.start
         length = span.length
+        let slot = LockSpace.holdAndDoorbell(0)
+        slotStart = slot.start
+        slotLength = slot.length
         view = gate.description
     }
 

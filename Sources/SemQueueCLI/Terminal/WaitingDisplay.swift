@@ -50,7 +50,9 @@ final class WaitingDisplay: WaitObserver {
     }
 
     func joined(_ place: Place) {
-        if isSingle { semq_waiting_place(place.descriptor, place.start, place.length) }
+        if isSingle {
+            semq_waiting_place(place.descriptor, place.start, place.length, place.slotStart, place.slotLength)
+        }
     }
 
     func isNext(_ place: Place) {
