@@ -6,10 +6,12 @@ package struct Administration {
     private let description: Description
     private let gate: Gate
     private let made: Bool
-    private let by = "\(LocalHost.user)@\(LocalHost.name)"
+    private let by: String
 
+    /// - Parameter by: who does it, as `user@host`; nil is this process's user.
     /// - Throws: ``SemaphoreError`` when the file can't be opened for writing.
-    package init(_ path: String, create: Bool, anyFilesystem: Bool = false) throws {
+    package init(_ path: String, create: Bool, anyFilesystem: Bool = false, by: String? = nil) throws {
+        self.by = by ?? "\(LocalHost.user)@\(LocalHost.name)"
         (file, description, made) = try QueueFile.open(
             path, QueueFile.Options(create: create, anyFilesystem: anyFilesystem))
         gate = Gate(description: try file.reopen())
@@ -123,9 +125,10 @@ package struct Administration {
     }
 
     /// Saves a member the wait until its next look. The signal is one that is ignored unless asked for,
-    /// so it does no harm where the number means another process by now or in this namespace.
+    /// so it does no harm where the number means another process by now or in this namespace. Another host's
+    /// numbers mean nothing here.
     private func wake(_ party: Party) {
-        guard party.pid > 1 else { return }
+        guard party.pid > 1, party.host == LocalHost.name else { return }
         kill(party.pid, Alarm.signal)
     }
 

@@ -41,6 +41,14 @@ struct Header: Equatable {
     /// they go on and take themselves off this list. It bears on the order alone.
     var passed: [Ticket] = []
 
+    /// The highest slot that was ever granted to a remote member, and one more; 0: there was none. The records of
+    /// the slots below are read before anybody is granted.
+    var remote: Int = 0
+    /// The boot in which that happened.
+    var remoteBoot: UInt64 = 0
+    /// Nobody is granted before: a record that may have been a remote holder's was damaged.
+    var holdoff: Expiry?
+
     /// More than this many are passed anew each time.
     static let maximumPassed = 8
 
@@ -55,14 +63,57 @@ struct Header: Equatable {
 struct SlotRecord: Equatable {
     var queue: UInt64
     var slot: Int
-    var holder: Holder?
+    var state: State
+
+    enum State: Equatable {
+        /// Given back in good order, or never held.
+        case free
+        case held(Holder)
+        /// A tombstone: the remote holder's lock is gone without a word, and its work elsewhere may go on until then.
+        case dead(Holder, Expiry)
+    }
 
     struct Holder: Equatable {
         var ticket: Ticket
         var token: Int64
         var since: Timestamp
         var party: Party
+        /// How long the slot is kept when the lock dies without a word; zero for a local holder, whose work dies
+        /// with the lock. In whole milliseconds.
+        var lease = Duration.zero
+        /// When the lease ends unless it is renewed. For people.
+        var expires: Timestamp?
+
+        var isRemote: Bool { lease > .zero }
     }
+
+    init(queue: UInt64, slot: Int, state: State) {
+        self.queue = queue
+        self.slot = slot
+        self.state = state
+    }
+
+    init(queue: UInt64, slot: Int, holder: Holder?) {
+        self.init(queue: queue, slot: slot, state: holder.map(State.held) ?? .free)
+    }
+
+    /// Who holds the slot, if its lock is held.
+    var holder: Holder? {
+        if case .held(let holder) = state { holder } else { nil }
+    }
+
+    /// Who held it last, as far as is known.
+    var lastHolder: Holder? {
+        switch state {
+        case .free: nil
+        case .held(let holder), .dead(let holder, _): holder
+        }
+    }
+}
+
+/// For how long a lock of another machine's may outlive the process that keeps it here.
+enum Lease {
+    static let longest = Duration.seconds(60)
 }
 
 /// The record of one who waits.
@@ -102,6 +153,15 @@ extension Line.Writer {
         field("priority", Int64(ticket.priority))
     }
 
+    mutating func boot(_ boot: UInt64) {
+        field("boot", String(decoding: Hexadecimal.digits(boot, count: 16), as: UTF8.self))
+    }
+
+    mutating func expiry(_ expiry: Expiry) {
+        field("until", expiry.until)
+        boot(expiry.boot)
+    }
+
     mutating func party(_ party: Party) {
         field("pid", Int64(party.pid))
         field("host", party.host)
@@ -120,6 +180,13 @@ extension Line.Reader {
             (1..<(1 << 40)).contains(number), Ticket.priorities.contains(Int(priority))
         else { return nil }
         return Ticket(priority: Int(priority), number: number)
+    }
+
+    mutating func boot() -> UInt64? { word("boot").flatMap { Hexadecimal.value(Array($0.utf8)[...]) } }
+
+    mutating func expiry() -> Expiry? {
+        guard let until = integer("until"), let boot = boot() else { return nil }
+        return Expiry(boot: boot, until: until)
     }
 
     mutating func party() -> Party? {
@@ -151,13 +218,21 @@ extension Header: LineRecord {
             let origin = reader.word("by").flatMap(Origin.init(rawValue:)),
             let lastTicket = reader.integer("ticket"), (0..<(1 << 40)).contains(lastTicket),
             let lastToken = reader.integer("token"), lastToken >= 0,
-            let passed = reader.word("passed"), let pausedSince = reader.integer("paused"),
-            let pausedBy = reader.word("pausedby"), let reason = reader.text()
+            let passed = reader.word("passed")
+        else { return nil }
+        let remote = reader.integer("remote")
+        let remoteBoot = remote.flatMap { _ in reader.boot() } ?? 0
+        let holdoff = remote.flatMap { _ in reader.expiry() }
+        guard (0...Int64(LockSpace.maximumConcurrency)).contains(remote ?? 0),
+            let pausedSince = reader.integer("paused"), let pausedBy = reader.word("pausedby"),
+            let reason = reader.text()
         else { return nil }
         self.init(
             queue: queue, concurrency: Int(concurrency), origin: origin, lastTicket: lastTicket, lastToken: lastToken,
             pause: pausedSince == 0 ? nil : Pause(by: pausedBy, since: Timestamp(pausedSince), reason: reason),
-            passed: passed.split(separator: ",").compactMap(Self.passed))
+            passed: passed.split(separator: ",").compactMap(Self.passed), remote: Int(remote ?? 0),
+            remoteBoot: remoteBoot,
+            holdoff: holdoff)
     }
 
     var line: [UInt8] {
@@ -168,10 +243,31 @@ extension Header: LineRecord {
         writer.field("ticket", lastTicket)
         writer.field("token", lastToken)
         writer.field("passed", passed.prefix(Self.maximumPassed).map(Self.word).joined(by: ","), limit: 200)
+        // A queue that was never used from elsewhere keeps nothing about it.
+        if remote > 0 || holdoff != nil {
+            writer.field("remote", Int64(remote))
+            writer.boot(remoteBoot)
+            if let holdoff { writer.expiry(holdoff) }
+        }
         writer.field("paused", pause?.since.microseconds ?? 0)
         writer.field("pausedby", pause?.by ?? "", limit: 64)
         writer.text(pause?.reason ?? "")
         return writer.finish()
+    }
+}
+
+extension Line.Writer {
+    fileprivate mutating func holder(_ holder: SlotRecord.Holder, _ state: String, until expiry: Expiry?) {
+        field("state", state)
+        ticket(holder.ticket)
+        field("token", holder.token)
+        field("since", holder.since.microseconds)
+        if holder.isRemote {
+            field("lease", holder.lease.milliseconds)
+            field("expires", holder.expires?.microseconds ?? 0)
+        }
+        if let expiry { self.expiry(expiry) }
+        party(holder.party)
     }
 }
 
@@ -191,24 +287,34 @@ extension SlotRecord: LineRecord {
         guard var reader = Line.Reader("slot", line), let queue = reader.queue(), let slot = reader.integer("slot"),
             let state = reader.word("state")
         else { return nil }
-        self.init(queue: queue, slot: Int(slot), holder: nil)
-        guard state == "held" else { return }
-        guard let ticket = reader.ticket(), let token = reader.integer("token"), let since = reader.integer("since"),
-            let party = reader.party()
+        self.init(queue: queue, slot: Int(slot), state: .free)
+        guard state != "free" else { return }
+        guard let ticket = reader.ticket(), let token = reader.integer("token"), let since = reader.integer("since")
         else { return nil }
-        holder = Holder(ticket: ticket, token: token, since: Timestamp(since), party: party)
+        let lease = reader.integer("lease") ?? 0
+        let expires = lease == 0 ? nil : reader.integer("expires")
+        let expiry = state == "dead" ? reader.expiry() : nil
+        guard let party = reader.party() else { return nil }
+        let holder = Holder(
+            ticket: ticket, token: token, since: Timestamp(since), party: party, lease: .milliseconds(lease),
+            expires: expires.map { Timestamp($0) })
+        if state == "held" {
+            self.state = .held(holder)
+        } else if let expiry {
+            self.state = .dead(holder, expiry)
+        } else {
+            return nil
+        }
     }
 
     var line: [UInt8] {
         var writer = Line.Writer("slot")
         writer.queue(queue)
         writer.field("slot", Int64(slot))
-        writer.field("state", holder == nil ? "free" : "held")
-        if let holder {
-            writer.ticket(holder.ticket)
-            writer.field("token", holder.token)
-            writer.field("since", holder.since.microseconds)
-            writer.party(holder.party)
+        switch state {
+        case .free: writer.field("state", "free")
+        case .held(let holder): writer.holder(holder, "held", until: nil)
+        case .dead(let holder, let expiry): writer.holder(holder, "dead", until: expiry)
         }
         return writer.finish()
     }

@@ -15,6 +15,10 @@ package final class Grant: Sendable {
     package let token: Int64
     let since: Timestamp
     let party: Party
+    /// For how long the slot is kept when all who have the description die without a word; zero: not at all.
+    let lease: Duration
+    /// Where there is a lease: whether its record may still be written, which ends with the release.
+    private let isRecorded: Guarded<Bool>?
     /// The path that the queue was asked for by.
     package let path: String
     private let history: History
@@ -35,12 +39,13 @@ package final class Grant: Sendable {
         self.token = holder.token
         self.since = holder.since
         self.party = holder.party
+        lease = holder.lease
+        isRecorded = holder.isRemote ? Guarded(true) : nil
     }
 
     /// As text, for a process that was forked before the grant and has the same descriptors.
     package var handover: String {
-        let holder = SlotRecord.Holder(ticket: ticket, token: token, since: since, party: party)
-        let record = SlotRecord(queue: queue, slot: slot, holder: holder).line
+        let record = SlotRecord(queue: queue, slot: slot, holder: holder(expires: nil)).line
         let numbers = "\(description.descriptor) \(file.identity.device) \(file.identity.inode)"
         return numbers + "\n" + String(decoding: record, as: UTF8.self) + path
     }
@@ -63,6 +68,22 @@ package final class Grant: Sendable {
             slot: record.slot, history: History(of: path), told: History.Tail(holder, slot: record.slot))
     }
 
+    private func holder(expires: Timestamp?) -> SlotRecord.Holder {
+        SlotRecord.Holder(
+            ticket: ticket, token: token, since: since, party: party, lease: lease, expires: expires)
+    }
+
+    /// Writes down that the remote holder was heard of: for people, and over whatever damage was done to the
+    /// record. Does nothing once the slot is given back.
+    /// - Parameter expires: when the lease ends if nothing more is heard.
+    package func renewLease(expires: Timestamp) {
+        isRecorded?.withLock { isRecorded in
+            guard isRecorded else { return }
+            let record = SlotRecord(queue: queue, slot: slot, holder: holder(expires: expires))
+            QueueFile.write(record.line, at: recordLine, to: description)
+        }
+    }
+
     /// The descriptor to hand to a command, so that the lock follows the work.
     package var descriptor: Int32 { description.descriptor }
 
@@ -74,27 +95,30 @@ package final class Grant: Sendable {
 
     /// Gives the slot back, in every process that has the description. Waits for whoever runs nested
     /// under this permit.
-    /// - Parameter mayBeDone: somebody who was killed may have given it back already.
-    package func release(mayBeDone: Bool = false) {
-        if tryRelease(mayBeDone: mayBeDone) { return }
+    /// - Parameters:
+    ///   - mayBeDone: somebody who was killed may have given it back already.
+    ///   - asLost: its lease has run out, so that whatever ran under it has ended.
+    package func release(mayBeDone: Bool = false, asLost: Bool = false) {
+        if tryRelease(mayBeDone: mayBeDone, asLost: asLost) { return }
         let nested = LockSpace.nested(ticket)
         while semq_lock(description.descriptor, SEMQ_WRITE, nested.start, nested.length, true) == EINTR {}
-        _ = tryRelease(mayBeDone: mayBeDone)
+        _ = tryRelease(mayBeDone: mayBeDone, asLost: asLost)
     }
 
     /// Gives the slot back unless somebody runs nested under this permit.
     /// - Returns: whether it was given back.
-    func tryRelease(mayBeDone: Bool = false) -> Bool {
+    func tryRelease(mayBeDone: Bool = false, asLost: Bool = false) -> Bool {
         // A nested acquire first locks its byte for reading and then looks whether the ticket lives;
         // we first take the byte for writing and then give the ticket up: one of us sees the other.
         guard description.tryLock(.write, LockSpace.nested(ticket)) else { return false }
+        isRecorded?.withLock { $0 = false }
         let isOurs = !mayBeDone || recordIsOurs
         // The record before the lock: found "held" under a free lock, it tells the next one of a loss.
         if isOurs { QueueFile.write(freeRecord, at: recordLine, to: description) }
         let now = Timestamp.now()
         description.unlockAll()
         // After the unlocking, which somebody waits for; `lines()` of the history puts the events in order.
-        if isOurs { history.append(.released, at: now, told) }
+        if isOurs { history.append(asLost ? .lost : .released, at: now, told) }
         return true
     }
 

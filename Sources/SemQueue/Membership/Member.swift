@@ -81,8 +81,9 @@ struct Member {
         }
         gate = try kept?.takeGate(of: file) ?? Gate(description: file.reopen())
         history = kept?.history ?? History(of: path)
-        party = Party(
-            pid: getpid(), host: LocalHost.name, user: LocalHost.user, description: request.description)
+        var party = request.party ?? Party(pid: getpid(), host: LocalHost.name, user: LocalHost.user, description: "")
+        party.description = request.description
+        self.party = party
     }
 
     private func run() throws -> Outcome {
@@ -321,7 +322,7 @@ struct Member {
     /// times as long, and here nobody waits for it.
     private func rehearse(_ ticket: Ticket) {
         guard let header = Book.header(from: own) else { return }
-        let holder = SlotRecord.Holder(ticket: ticket, token: header.lastToken, since: .now(), party: party)
+        let holder = holder(ticket, token: header.lastToken, since: .now())
         withExtendedLifetime(
             (
                 header.line, SlotRecord(queue: header.queue, slot: 0, holder: holder).line,
@@ -380,13 +381,22 @@ struct Member {
         header.lastTicket = max(header.lastTicket, ticket.number)
         header.lastToken = max(header.lastToken + 1, now.microseconds)
         QueueFile.write(header, to: own)
-        let holder = SlotRecord.Holder(ticket: ticket, token: header.lastToken, since: now, party: party)
+        let holder = holder(ticket, token: header.lastToken, since: now)
         QueueFile.write(SlotRecord(queue: header.queue, slot: slot, holder: holder).line, at: line, to: own)
         let told = History.Tail(holder, slot: slot)
         history.append(.granted, at: now, told)
         return Grant(
             file: file, description: own, queue: header.queue, path: path, holder: holder, slot: slot, history: history,
             told: told)
+    }
+
+    private func holder(_ ticket: Ticket, token: Int64, since: Timestamp) -> SlotRecord.Holder {
+        guard let lease = request.lease else {
+            return SlotRecord.Holder(ticket: ticket, token: token, since: since, party: party)
+        }
+        return SlotRecord.Holder(
+            ticket: ticket, token: token, since: since, party: party, lease: .milliseconds(lease.milliseconds),
+            expires: Timestamp(Timestamp.now().microseconds + lease.milliseconds * 1000))
     }
 }
 

@@ -14,6 +14,11 @@ package struct Request: Sendable {
     /// How long a request that doesn't wait stays for the mutex, which is held for microseconds unless
     /// its holder stands still.
     package var mutexLimit = Duration.seconds(5)
+    /// For whoever asks on behalf of another machine: how long the slot is kept for what may still run there
+    /// when this process dies without a word. Nil: the work dies with the lock, as it does on this machine.
+    package var lease: Duration?
+    /// Who stands behind the request, where that is not this process. ``description`` is its description.
+    package var party: Party?
 
     package init() {}
 }
@@ -61,6 +66,20 @@ package protocol WaitObserver: AnyObject {
     func lostPlace() -> Bool
     /// For two seconds and more somebody holds the mutex and stands still.
     func stuck(_ path: String)
+    /// A record that may have been a remote holder's is damaged: nobody is granted for this long.
+    func holdsOff(_ path: String, for duration: Duration)
+    /// For a request with a lease that has waited: the slot is at hand. Whether it is still wanted, before it
+    /// becomes a permit; if not, the slot goes on to the next, and this waiter stands aside.
+    func confirms() -> Bool
+    /// Where this waiter is to stand. Asked again after each wait in the kernel; the alarm's `nudge()` ends one.
+    func standing() -> Standing
+}
+
+/// Where a waiter stands.
+package enum Standing: Equatable, Sendable {
+    case inLine
+    /// Keeps its ticket, is seen as stopped, and is in nobody's way.
+    case aside
 }
 
 extension WaitObserver {
@@ -74,6 +93,9 @@ extension WaitObserver {
     package func blocks(_ begins: Bool) {}
     package func lostPlace() -> Bool { false }
     package func stuck(_ path: String) {}
+    package func holdsOff(_ path: String, for duration: Duration) {}
+    package func confirms() -> Bool { true }
+    package func standing() -> Standing { .inLine }
 }
 
 /// Follows nothing.

@@ -172,6 +172,9 @@ private final class HeldObserver: WaitObserver {
     func blocks(_ begins: Bool) { next.blocks(begins) }
     func lostPlace() -> Bool { next.lostPlace() }
     func stuck(_ path: String) { next.stuck(path) }
+    func holdsOff(_ path: String, for duration: Duration) { next.holdsOff(path, for: duration) }
+    func confirms() -> Bool { next.confirms() }
+    func standing() -> Standing { next.standing() }
 }
 
 /// How a request for several ended.
