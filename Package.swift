@@ -13,11 +13,12 @@ let package = Package(
         .target(name: "SemQueue", dependencies: ["CSemQueue"]),
         .executableTarget(name: "SemQueueCLI", dependencies: ["CSemQueue", "SemQueue"]),
         .testTarget(name: "SemQueueTests", dependencies: ["CSemQueue", "SemQueue"]),
-        .target(name: "SemQueueTestSupport", path: "Tests/Support"),
+        .target(name: "SemQueueTestSupport", path: "Tests/Support", exclude: ["hosts"]),
         .testTarget(name: "SemQueueCLITests", dependencies: ["SemQueueCLI", "SemQueueTestSupport"]),
         .executableTarget(name: "SemQueueInjector", path: "Tests/Injector"),
         .testTarget(
             name: "SemQueueFaultTests", dependencies: ["SemQueue", "SemQueueInjector", "SemQueueTestSupport"]),
+        .testTarget(name: "SemQueueRemoteTests", dependencies: ["SemQueueCLI", "SemQueueTestSupport"]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -9,6 +9,8 @@ package enum Machine {
         case root
         /// A program in PATH, and the Debian package that has it.
         case program(String, package: String)
+        /// To make test hosts, `TestLab`.
+        case hosts
     }
 
     /// Whether all is there. What is missing is printed, and in CI (`CI=true`) it is a failure: no test
@@ -34,6 +36,7 @@ package enum Machine {
                 access("\($0)/\(name)", X_OK) == 0
             }
             return found ? nil : "there is no \(name) (Debian package \(package))"
+        case .hosts: return TestLab.obstacle
         }
     }
 

@@ -122,15 +122,18 @@ package final class Sandbox {
 /// A program that was started. Its output goes to files: a daemon that keeps them open delays nobody.
 package final class Running {
     package let pid: pid_t
+    /// What must be there as long as this is: the host on which it runs.
+    private let support: AnyObject?
     private let outPath: String
     private let errPath: String
     private var ended: Sandbox.Status?
 
     init(
         _ words: [String], folder: String, input: String, out: String, err: String,
-        environment: [String: String]
+        environment: [String: String], support: AnyObject? = nil
     ) throws {
         (outPath, errPath) = (out, err)
+        self.support = support
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
         defer { posix_spawn_file_actions_destroy(&actions) }

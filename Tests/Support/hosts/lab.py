@@ -1,0 +1,433 @@
+"""A lab: hosts on a network of their own, and what can be done to them.
+
+Everything is in namespaces that only the lab's processes keep, and all of these die with the lab: the kernel cleans up.
+"""
+
+import os
+import signal
+import subprocess
+import time
+
+import kernel
+import network
+import ssh
+import tree
+from machine import Keeper
+
+_HOST = {
+    "ssh": True,  # sshd runs
+    "bare": True,  # no semq, no libssh2, no checkout
+    "see": [],  # paths of this machine that are there nevertheless
+    "users": [],  # {"name", "shell", "authorized_keys", "files": {path below home: text}}; root and lab are there anyway
+    "boot": {},  # {"uptime"} or {"boottime", "monotonic"}: seconds
+    "sshd": {},  # {"port", "host_keys", "config": lines}
+}
+_SSHD = {"port": 22, "host_keys": ["ed25519", "ecdsa"], "config": []}
+_CLIENT = {"ssh": False, "bare": False}
+_SIGNALS = {name[3:]: number for name, number in signal.Signals.__members__.items()}
+
+
+class Refusal(Exception):
+    """What was asked for can't be done; the sentence says why."""
+
+
+class Host:
+    def __init__(self, spec, keeper, addresses, port):
+        self.spec, self.keeper, self.addresses, self.port = spec, keeper, addresses, port
+        self.name = spec["name"]
+        self.public = []
+        self.init = None
+        self.faults = []
+
+    @property
+    def root(self):
+        """Its file tree, seen from outside; the same from boot to boot."""
+        return f"/proc/{self.keeper.pid}/root"
+
+    def words(self, user):
+        """What a command is put behind so that it runs on this host."""
+        if self.init is None:
+            raise Refusal(f"{self.name} is off")
+        about = self.user(user)
+        become = [] if about["uid"] == 0 else ["setpriv", "--reuid", user, "--regid", user, "--init-groups", "--"]
+        variables = [f"{key}={value}" for key, value in tree.environment(about).items()]
+        return ["nsenter", "-t", str(self.init), "-a", *become, "env", "-i", "-C", about["home"], *variables]
+
+    def user(self, name):
+        for user in self.spec["users"]:
+            if user["name"] == name:
+                return user
+        raise Refusal(f"{self.name} has no user {name}")
+
+    def processes(self):
+        """Those of this boot, init aside, with their numbers as the machine has them and as the host has them."""
+        if self.init is None:
+            return []
+        space = os.readlink(f"/proc/{self.init}/ns/pid")
+        found = []
+        for entry in os.listdir("/proc"):
+            if not entry.isdigit() or int(entry) == self.init:
+                continue
+            try:
+                if os.readlink(f"/proc/{entry}/ns/pid") == space:
+                    found.append(_process(int(entry)))
+            except OSError:
+                pass
+        return sorted(found, key=lambda each: each["pid"])
+
+
+def _process(pid):
+    with open(f"/proc/{pid}/status") as file:
+        status = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
+    with open(f"/proc/{pid}/cmdline", "rb") as file:
+        words = [word.decode(errors="replace") for word in file.read().rstrip(b"\0").split(b"\0")]
+    return {
+        "pid": pid,
+        "inner": int(status["NSpid"].split()[-1]),
+        "parent": int(status["PPid"]),
+        "uid": int(status["Uid"].split()[0]),
+        "state": status["State"][0],
+        "name": status["Name"],
+        "words": words,
+    }
+
+
+class Lab:
+    def __init__(self):
+        kernel.unshare(kernel.NEWNS)
+        tree.scratch()
+        self.network = network.Network()
+        self.hosts = {}
+        self._keys = ssh.Keys(f"{tree.PLACE}/keys")
+        self._secret, self._public = self._keys.pair("client", "ed25519")
+        self.home = f"/proc/{os.getpid()}/root{tree.PLACE}/outside"
+        ssh.client_files(self._local(self.home), self._secret, self._public)
+        ssh.programs(f"{tree.PLACE}/outside/bin", f"{self.home}/.ssh/config")
+        self._describe()
+
+    def _local(self, path):
+        return path.removeprefix(f"/proc/{os.getpid()}/root")
+
+    def handle(self, request):
+        """Does what a request asks; returns the answer."""
+        arguments = dict(request)
+        name = arguments.pop("do", None)
+        method = getattr(self, f"do_{name}", None)
+        if method is None:
+            return {"error": f"there is no operation {name}"}
+        try:
+            return method(**arguments) or {}
+        except (Refusal, RuntimeError, OSError, KeyError) as error:
+            return {"error": f"{name}: {error}" if not isinstance(error, Refusal) else str(error)}
+        except TypeError as error:
+            return {"error": f"{name}: {error}"}
+
+    def _host(self, name):
+        if name not in self.hosts:
+            raise Refusal(f"there is no host {name}")
+        return self.hosts[name]
+
+    # what there is
+
+    def do_lab(self):
+        """About the lab itself, and the client files for processes outside it."""
+        return {
+            "pid": os.getpid(),
+            "address": self.network.outside[0],
+            "address6": self.network.outside[1],
+            "home": self.home,
+            "config": f"{self.home}/.ssh/config",
+            "bin": f"{self.home}/bin",
+            "hosts": list(self.hosts),
+        }
+
+    def do_about(self, name):
+        host = self._host(name)
+        return {
+            "name": name,
+            "address": host.addresses[0],
+            "address6": host.addresses[1],
+            "root": host.root,
+            "init": host.init,
+            "users": [{key: user[key] for key in ("name", "uid", "home", "shell")} for user in host.spec["users"]],
+        }
+
+    def do_processes(self, name):
+        return {"processes": self._host(name).processes()}
+
+    def do_words(self, name, user="root"):
+        return {"words": self._host(name).words(user)}
+
+    # to be and not to be
+
+    def do_create(self, name, client=False, **given):
+        if name in self.hosts or name in ("localhost", "outside", ""):
+            raise Refusal(f"there is a host {name} already")
+        unknown = set(given) - set(_HOST)
+        if unknown:
+            raise Refusal(f"a host has no {', '.join(sorted(unknown))}")
+        spec = {"name": name, **_HOST, **(_CLIENT if client else {}), **given}
+        spec["sshd"] = {**_SSHD, **spec["sshd"]}
+        spec["users"] = self._users(spec["users"])
+        keeper = Keeper(spec)
+        try:
+            spec["users"] = keeper.users
+            addresses = self.network.draw()
+            host = Host(spec, keeper, addresses, self.network.plug(keeper.pid, addresses))
+            for user in spec["users"]:
+                self._give_key(host, user)
+            if spec["ssh"]:
+                files, host.public = ssh.server_files(self._keys, name, spec["sshd"])
+                for path, text in files.items():
+                    _write(host.root + path, text)
+            self.hosts[name] = host
+            self._describe()
+            self._boot(host, spec["boot"])
+        except BaseException:
+            self.hosts.pop(name, None)
+            keeper.end()
+            self._describe()
+            raise
+        return self.do_about(name)
+
+    def _users(self, given):
+        users = {name: {"name": name} for name in ("root", "lab")}
+        users.update({user["name"]: user for user in given})
+        for user in users.values():
+            keys = user.get("authorized_keys")
+            files = {".ssh/authorized_keys": f"{self._public}\n" if keys is None else keys, **user.get("files", {})}
+            user.update(shell=user.get("shell", "/bin/bash"), files=files)
+        return list(users.values())
+
+    def _give_key(self, host, user):
+        home = host.root + user["home"]
+        if not host.spec["ssh"]:
+            ssh.client_files(home, self._secret, self._public)
+            for name in os.listdir(f"{home}/.ssh"):
+                os.chown(f"{home}/.ssh/{name}", user["uid"], user["uid"])
+
+    def do_destroy(self, name):
+        host = self._host(name)
+        self._kill(host)
+        del self.hosts[name]
+        host.keeper.end()
+        self._describe()
+
+    def end(self):
+        for name in list(self.hosts):
+            self.do_destroy(name)
+        self.network.end()
+
+    def _describe(self):
+        """Tells all clients the names, addresses and keys of all hosts."""
+        servers = [host for host in self.hosts.values() if host.public]
+        known, config = [], []
+        for host in servers:
+            port = host.spec["sshd"]["port"]
+            known += ssh.known_hosts_lines((host.name, f"{host.name}-6", *host.addresses), port, host.public)
+            for name, address in zip((host.name, f"{host.name}-6"), host.addresses):
+                config.append(f"Host {name}\n    HostName {address}\n    Port {port}\n")
+        text = "".join(f"{line}\n" for line in known)
+        home = self._local(self.home)
+        _write(f"{home}/.ssh/known_hosts", text, 0o600)
+        _write(f"{home}/.ssh/config", "".join(config) + ssh.outside_defaults(self.home), 0o600)
+        names = ["127.0.0.1 localhost", "::1 localhost", f"{self.network.outside[0]} outside"]
+        for host in self.hosts.values():
+            names += [f"{host.addresses[0]} {host.name}", f"{host.addresses[1]} {host.name}-6"]
+        odd = [host for host in servers if host.spec["sshd"]["port"] != 22]
+        ports = "".join(f"Host {host.name}\n    Port {host.spec['sshd']['port']}\n" for host in odd)
+        for host in self.hosts.values():
+            _write(f"{host.root}/etc/hosts", "".join(f"{line}\n" for line in names))
+            if not host.spec["ssh"]:
+                _write(f"{host.root}/etc/ssh/ssh_known_hosts", text)
+                _write(f"{host.root}/etc/ssh/ssh_config.d/semq.conf", ports)
+
+    # power
+
+    def _boot(self, host, how):
+        host.init = host.keeper.ask(do="boot", **how)["init"]
+        if host.spec["ssh"]:
+            self._start_sshd(host)
+
+    def _kill(self, host):
+        if host.init is not None:
+            host.init = None
+            host.keeper.ask(do="kill")
+
+    def do_off(self, name):
+        """Pulls the plug: all processes are dead, the files stay, and nobody on the network is told."""
+        host = self._host(name)
+        network.filter_packets(host.keeper.pid, [*host.faults, _everything()])
+        self._kill(host)
+        # The kernel would go on to say goodbye for the dead; a host without power has forgotten its connections.
+        self._forget_connections(host)
+
+    def do_boot(self, name, **how):
+        host = self._host(name)
+        if host.init is not None:
+            raise Refusal(f"{name} is on already")
+        self._boot(host, how or host.spec["boot"])
+        network.filter_packets(host.keeper.pid, host.faults)
+        return self.do_about(name)
+
+    def do_reboot(self, name, **how):
+        self.do_off(name)
+        return self.do_boot(name, **how)
+
+    # sshd
+
+    def _start_sshd(self, host):
+        network.run([*host.words("root"), "/usr/sbin/sshd", "-f", ssh.CONFIGURATION, "-E", ssh.LOG])
+        listening = f":{host.spec['sshd']['port']:04X} 00000000:0000 0A"
+        end = time.monotonic() + 10
+        while listening not in _read(f"/proc/{host.init}/net/tcp"):
+            if time.monotonic() > end:
+                raise RuntimeError(f"sshd on {host.name} does not listen: {_read(host.root + ssh.LOG)}")
+            time.sleep(0.002)
+
+    def do_sshd(self, name, action, config=None):
+        """Starts or stops the listener; sessions that run go on. `config` replaces the extra lines."""
+        host = self._host(name)
+        if action in ("stop", "restart"):
+            for each in host.processes():
+                if _is_listener(each):
+                    os.kill(each["pid"], signal.SIGKILL)
+                    _until(lambda pid=each["pid"]: not _lives(pid))
+        if config is not None:
+            host.spec["sshd"]["config"] = config
+            files, _ = ssh.server_files(self._keys, name, host.spec["sshd"])
+            for path, text in files.items():
+                _write(host.root + path, text)
+        if action in ("start", "restart"):
+            self._start_sshd(host)
+
+    def do_signal(self, name, signal, who="sessions"):
+        """Signals sshd's processes for sessions, its listener, or all processes of the host. Returns whom."""
+        if signal not in _SIGNALS:
+            raise Refusal(f"there is no signal {signal}")
+        chosen = {
+            "sessions": lambda each: each["name"] == "sshd" and not _is_listener(each),
+            "listener": _is_listener,
+            "all": lambda each: True,
+        }
+        if who not in chosen:
+            raise Refusal(f"signals go to {', '.join(chosen)}, not to {who}")
+        pids = [each["pid"] for each in self._host(name).processes() if chosen[who](each)]
+        for pid in pids:
+            try:
+                os.kill(pid, _SIGNALS[signal])
+            except ProcessLookupError:
+                pass
+        return {"pids": pids}
+
+    # faults of the network
+
+    def do_drop(self, name, peer=None, direction="both"):
+        """Packets vanish."""
+        self._fault(name, "drop", peer, direction)
+
+    def do_reject(self, name, peer=None, direction="both"):
+        """Packets are answered with a TCP reset."""
+        self._fault(name, "reject", peer, direction)
+
+    def _fault(self, name, action, peer, direction):
+        if direction not in ("in", "out", "both"):
+            raise Refusal(f"a direction is in, out or both, not {direction}")
+        host = self._host(name)
+        host.faults.append({"action": action, "peers": self._peers(peer), "direction": direction})
+        network.filter_packets(host.keeper.pid, host.faults)
+
+    def _peers(self, peer):
+        if peer is None:
+            return None
+        if peer == "outside":
+            return list(self.network.outside)
+        return list(self._host(peer).addresses)
+
+    def do_heal(self, name, peer=None):
+        """Takes back all faults of the network, or those towards one peer; the cable is in again."""
+        host = self._host(name)
+        gone = self._peers(peer)
+        host.faults = [] if peer is None else [each for each in host.faults if each["peers"] != gone]
+        network.filter_packets(host.keeper.pid, host.faults)
+        if peer is None:
+            self.network.switch(host.port, True)
+
+    def do_unplug(self, name):
+        """Pulls the cable: the link is down on the host's side too."""
+        self.network.switch(self._host(name).port, False)
+
+    def do_reset(self, name, peer=None):
+        """Resets the TCP connections of a host, at both ends at once."""
+        self._forget_connections(self._host(name), self._peers(peer))
+
+    def _forget_connections(self, host, peers=None):
+        words = ["nsenter", f"--net=/proc/{host.keeper.pid}/ns/net", "ss", "-K", "-tnH", "state", "connected"]
+        for target in [None] if peers is None else peers:
+            network.run(words + (["dst", f"[{target}]" if ":" in target else target] if target else []))
+
+
+def _everything():
+    return {"action": "drop", "peers": None, "direction": "both"}
+
+
+def _is_listener(process):
+    return process["name"] == "sshd" and "[listener]" in " ".join(process["words"])
+
+
+def _lives(pid):
+    try:
+        return _process(pid)["state"] not in "ZX"
+    except OSError:
+        return False
+
+
+def _until(condition, seconds=10):
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise RuntimeError("it did not happen in time")
+        time.sleep(0.002)
+
+
+def _read(path):
+    with open(path) as file:
+        return file.read()
+
+
+def _write(path, text, mode=None):
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "w", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
+        file.write(text)
+    if mode is None:
+        mode = 0o600 if "/semq_host_" in path else 0o644
+    os.chmod(path, mode)
+
+
+def obstacle():
+    """Why there can be no lab on this machine; None if there can."""
+    if os.geteuid() != 0:
+        return "test hosts want root, and this is not root"
+    missing = [
+        f"{program} (Debian package {package})"
+        for program, package in _PROGRAMS.items()
+        if subprocess.run(["/bin/sh", "-c", f"command -v {program}"], stdout=subprocess.DEVNULL).returncode != 0
+    ]
+    if missing:
+        return f"there is no {', '.join(missing)}"
+    child = os.fork()
+    if child == 0:
+        try:
+            kernel.unshare(kernel.NEWNET | kernel.NEWNS | kernel.NEWPID | kernel.NEWUTS | kernel.NEWIPC)
+            tree.scratch()
+            os._exit(0)
+        except OSError as error:
+            os._exit(error.errno)
+    number = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return None if number == 0 else f"test hosts want namespaces, and they are refused: {os.strerror(number)}"
+
+
+_PROGRAMS = {
+    "ip": "iproute2", "iptables-restore": "iptables", "nsenter": "util-linux", "setpriv": "util-linux",
+    "sshd": "openssh-server", "ssh": "openssh-client", "ss": "iproute2",
+}  # fmt: skip
