@@ -2,15 +2,21 @@
 #include "CSemQueue.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #ifdef __linux__
+#include <elf.h>
+#include <link.h>
+#include <sys/auxv.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
+#include <sys/syscall.h>
 #include <sys/vfs.h>
 #endif
 
@@ -40,12 +46,68 @@ const char *semq_argument(int index) { return argument_values[index]; }
 
 int semq_fork(void) { return fork(); }
 
+// After vfork(2) the child shares our memory until it executes: nothing but calls and `failure` is touched.
+int semq_spawn(int *pid, char *const arguments[], int in, int out, int err, const int *ignored, int count) {
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    volatile int failure = 0;
+    pid_t child = vfork();
+    if (child == 0) {
+        for (int number = 1; number < NSIG; number++) signal(number, SIG_DFL);
+        for (int i = 0; i < count; i++) signal(ignored[i], SIG_IGN);
+        // Each may stand in another's place: first out of the way of 0 to 2.
+        int wanted[] = {in, out, err};
+        for (int i = 0; i < 3; i++) wanted[i] = fcntl(wanted[i], F_DUPFD_CLOEXEC, 3);
+        for (int i = 0; i < 3; i++) {
+            dup2(wanted[i], i);
+            fcntl(i, F_SETFL, fcntl(i, F_GETFL) & ~O_NONBLOCK);
+        }
+        sigset_t none;
+        sigemptyset(&none);
+        sigprocmask(SIG_SETMASK, &none, NULL);
+        execvp(arguments[0], arguments);
+        failure = errno;
+        _exit(127);
+    }
+    int error = errno;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (child < 0) return error;
+    if (failure) waitpid(child, NULL, 0);
+    *pid = child;
+    return failure;
+}
+
 int semq_become_subreaper(void) {
 #ifdef __linux__
     return prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0 ? 0 : errno;
 #else
     return ENOTSUP;
 #endif
+}
+
+bool semq_build_id(char *text, int room) {
+#ifdef __linux__
+    const ElfW(Phdr) *headers = (const void *)getauxval(AT_PHDR);
+    unsigned long count = getauxval(AT_PHNUM);
+    uintptr_t base = 0;
+    for (unsigned long i = 0; i < count; i++)
+        if (headers[i].p_type == PT_PHDR) base = (uintptr_t)headers - headers[i].p_vaddr;
+    for (unsigned long i = 0; i < count; i++) {
+        if (headers[i].p_type != PT_NOTE) continue;
+        const char *note = (const char *)(base + headers[i].p_vaddr), *end = note + headers[i].p_memsz;
+        while (note + sizeof(ElfW(Nhdr)) <= end) {
+            const ElfW(Nhdr) *header = (const void *)note;
+            const unsigned char *id = (const unsigned char *)note + sizeof *header + ((header->n_namesz + 3) & ~3u);
+            note = (const char *)id + ((header->n_descsz + 3) & ~3u);
+            if (header->n_type != NT_GNU_BUILD_ID || (int)header->n_descsz * 2 >= room) continue;
+            for (unsigned j = 0; j < header->n_descsz; j++) snprintf(text + 2 * j, 3, "%02x", id[j]);
+            return true;
+        }
+    }
+#endif
+    (void)text, (void)room;
+    return false;
 }
 
 void semq_set_process_name(const char *name) {
@@ -92,6 +154,14 @@ int semq_wait_signal(const int *signals, int count, int64_t timeout, bool *from_
     *from_process = info.si_code <= 0;  // SI_USER, SI_TKILL, SI_QUEUE; the kernel's codes are above
     *sender = info.si_pid;
     return signal;
+}
+
+void semq_signal_main_thread(int signal) {
+#ifdef __linux__
+    syscall(SYS_tgkill, getpid(), getpid(), signal);
+#else
+    kill(getpid(), signal);
+#endif
 }
 
 void semq_block_signals(const int *signals, int count, bool block) {

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 static struct {
@@ -12,7 +13,8 @@ static struct {
     int64_t start, length, slot_start, slot_length;
     const char *volatile tidy;
     volatile sig_atomic_t stopped;
-} waiting = {.fd = -1};
+    volatile sig_atomic_t farewell;
+} waiting = {.fd = -1, .farewell = -1};
 
 static const int deadly[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 enum { DEADLY = sizeof deadly / sizeof deadly[0] };
@@ -24,6 +26,9 @@ static void tidy_up(void) {
 
 static void die(int number) {
     tidy_up();
+    // Where the place is an agent's on another host, it is told; the kernel knows of the others.
+    static const char goodbye[] = "goodbye\n";
+    if (waiting.farewell >= 0) send(waiting.farewell, goodbye, sizeof goodbye - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
     signal(number, SIG_DFL);
     raise(number);  // delivered on return from this handler; the kernel frees the place
 }
@@ -80,7 +85,10 @@ void semq_waiting_end(void) {
     handle(SIGTSTP, SIG_DFL);
     waiting.tidy = NULL;
     waiting.fd = -1;
+    waiting.farewell = -1;
 }
+
+void semq_waiting_farewell(int fd) { waiting.farewell = fd; }
 
 void semq_waiting_tidy(const char *tidy) { waiting.tidy = tidy; }
 

@@ -1,28 +1,102 @@
 /// Where a semaphore is: `path`, `host:path`, `user@host:path` or `ssh://user@host:port/path`.
 ///
-/// As in scp and rsync, a colon before the first slash makes it remote; `./a:b` is a local file.
-package enum Address: Equatable {
+/// As in scp and rsync, a colon before the first slash makes it remote; `./a:b` is a local file. A relative
+/// remote path starts at the home folder there, and so does `ssh://host/~/path`.
+package enum Address: Hashable, Sendable {
     case local(path: String)
-    /// `host` as given, with user and port.
-    case remote(host: String, path: String)
+    case remote(Host, path: String)
+
+    /// A host as it was named, which may be an alias of the SSH configuration's.
+    package struct Host: Hashable, Sendable {
+        package var name: String
+        package var user: String?
+        package var port: Int?
+
+        package init(name: String, user: String? = nil, port: Int? = nil) {
+            self.name = name
+            self.user = user
+            self.port = port
+        }
+    }
 
     /// - Throws: ``SemaphoreError`` where nothing is named.
     package init(_ text: String) throws(SemaphoreError) {
         guard !text.isEmpty else { throw SemaphoreError(.usage, "a semaphore's name is empty; name a file") }
         guard !text.utf8.contains(0) else { throw SemaphoreError(.usage, "a semaphore's name has a NUL in it") }
         let scheme = "ssh://"
+        let parts: (authority: Substring, path: Substring, mayHavePort: Bool)
         if text.hasPrefix(scheme) {
             let rest = text.dropFirst(scheme.count)
             let slash = rest.firstIndex(of: "/") ?? rest.endIndex
-            self = .remote(host: String(rest[..<slash]), path: String(rest[slash...]))
-        } else if let colon = text.firstIndex(of: ":"), !text[..<colon].contains("/") {
-            self = .remote(host: String(text[..<colon]), path: String(text[text.index(after: colon)...]))
+            let path = rest[slash...]
+            parts = (rest[..<slash], path.hasPrefix("/~/") ? path.dropFirst(3) : path, true)
+        } else if let colon = Self.separator(in: text) {
+            parts = (text[..<colon], text[text.index(after: colon)...], false)
         } else {
             self = .local(path: text)
             return
         }
-        if case .remote(let host, let path) = self, host.isEmpty || path.isEmpty || path == "/" {
-            throw SemaphoreError(.usage, "\(text): wants a host and a path, as in host:path; a local file is ./\(text)")
+        guard let host = Host(parts.authority, mayHavePort: parts.mayHavePort), !parts.path.isEmpty, parts.path != "/"
+        else {
+            throw SemaphoreError(
+                .usage,
+                "\(text): wants a host and a path, as in user@host:path or ssh://user@host:22/path; "
+                    + "a local file is ./\(text)")
         }
+        self = .remote(host, path: String(parts.path))
+    }
+
+    /// The colon that makes an address remote: before any slash, and behind the brackets of an IPv6 address.
+    private static func separator(in text: String) -> String.Index? {
+        var isInBrackets = false
+        for index in text.indices {
+            switch text[index] {
+            case "[": isInBrackets = true
+            case "]": isInBrackets = false
+            case "/": return nil
+            case ":" where !isInBrackets: return index
+            default: break
+            }
+        }
+        return nil
+    }
+}
+
+extension Address.Host {
+    /// - Parameter mayHavePort: a colon and a number may stand at the end.
+    fileprivate init?(_ authority: Substring, mayHavePort: Bool) {
+        var rest = authority
+        var user: String?
+        if let at = rest.lastIndex(of: "@") {
+            user = String(rest[..<at])
+            rest = rest[rest.index(after: at)...]
+            guard user != "" else { return nil }
+        }
+        var port: Int?
+        if rest.hasPrefix("["), let end = rest.firstIndex(of: "]") {
+            let tail = rest[rest.index(after: end)...]
+            rest = rest[rest.index(after: rest.startIndex)..<end]
+            guard tail.isEmpty || (mayHavePort && tail.hasPrefix(":")) else { return nil }
+            if !tail.isEmpty {
+                port = Int(tail.dropFirst())
+                guard port != nil else { return nil }
+            }
+        } else if mayHavePort, let colon = rest.lastIndex(of: ":") {
+            port = Int(rest[rest.index(after: colon)...])
+            rest = rest[..<colon]
+            guard port != nil else { return nil }
+        }
+        // What begins with a hyphen would be an option of ssh's.
+        guard !rest.isEmpty, !rest.hasPrefix("-"), user?.hasPrefix("-") != true, (1...65535).contains(port ?? 22),
+            !authority.contains(where: { $0.isWhitespace || $0.unicodeScalars.contains(where: \.isControl) })
+        else { return nil }
+        self.init(name: String(rest), user: user, port: port)
+    }
+}
+
+extension Address.Host: CustomStringConvertible {
+    /// As it was named.
+    package var description: String {
+        (user.map { "\($0)@" } ?? "") + name + (port.map { ":\($0)" } ?? "")
     }
 }

@@ -153,13 +153,13 @@ extension SemaphoreQueue {
     }
 
     /// - Returns: nil if not granted within the request's limit.
-    private func acquire(_ request: Request) async throws -> Grant? {
+    private func acquire(_ request: Request) async throws -> LocalGrant? {
         // Straight through on this thread, if nobody stands in the way: a few calls that don't block.
         var first = request
         (first.limit, first.mutexLimit) = (.zero, .zero)
         let alarm = Alarm()
         var outcome = try Member.acquire(path, first, alarm: alarm, observer: Unobserved(), keeping: kept)
-        if case .granted(let grant) = outcome { return grant }
+        if case .granted(let grant as LocalGrant) = outcome { return grant }
         if case .busy = outcome, request.limit == .zero { return nil }
         outcome = try await withTaskCancellationHandler {
             try await Self.onThread { [path] in
@@ -169,12 +169,12 @@ extension SemaphoreQueue {
             alarm.ring()
         }
         switch outcome {
-        case .granted(let grant):
+        case .granted(let grant as LocalGrant):
             // Cancelled at the instant of the grant: the slot is not lost.
             guard Task.isCancelled else { return grant }
             await giveBack(grant)
             throw CancellationError()
-        case .cancelled: throw CancellationError()
+        case .cancelled, .granted: throw CancellationError()
         case .timedOut, .busy(.held), .busy(.paused): return nil
         case .busy(.full):
             throw SemaphoreError(
@@ -184,7 +184,7 @@ extension SemaphoreQueue {
         }
     }
 
-    private func giveBack(_ grant: Grant) async {
+    private func giveBack(_ grant: LocalGrant) async {
         guard !grant.tryRelease() else { return kept.keepOwn(of: grant) }
         // Somebody runs nested under the permit; waiting for that must not hold up a pool's thread.
         if (try? await Self.onThread({ grant.release() })) == nil { grant.release() }

@@ -9,16 +9,23 @@ import Testing
         ("/srv/board.queue", .local(path: "/srv/board.queue")),
         ("./a:b", .local(path: "./a:b")),
         ("/srv/a:b", .local(path: "/srv/a:b")),
-        ("bench:board.queue", .remote(host: "bench", path: "board.queue")),
-        ("ann@bench:/srv/b", .remote(host: "ann@bench", path: "/srv/b")),
-        ("bench:a:b", .remote(host: "bench", path: "a:b")),
-        ("ssh://ann@bench:2222/srv/b", .remote(host: "ann@bench:2222", path: "/srv/b")),
+        ("bench:board.queue", .remote(Address.Host(name: "bench"), path: "board.queue")),
+        ("ann@bench:/srv/b", .remote(Address.Host(name: "bench", user: "ann"), path: "/srv/b")),
+        ("bench:a:b", .remote(Address.Host(name: "bench"), path: "a:b")),
+        ("ssh://ann@bench:2222/srv/b", .remote(Address.Host(name: "bench", user: "ann", port: 2222), path: "/srv/b")),
+        ("ssh://bench/~/b", .remote(Address.Host(name: "bench"), path: "b")),
+        ("[fe80::1]:b", .remote(Address.Host(name: "fe80::1"), path: "b")),
+        ("ssh://ann@[::1]:22/b", .remote(Address.Host(name: "::1", user: "ann", port: 22), path: "/b")),
     ])
     func namesWhatItSays(_ text: String, _ address: Address) throws {
         #expect(try Address(text) == address)
     }
 
-    @Test(arguments: ["", ":", ":path", "host:", "ssh://", "ssh://host", "ssh://host/", "a\0b"])
+    @Test(arguments: [
+        "", ":", ":path", "host:", "ssh://", "ssh://host", "ssh://host/", "a\0b", "-oProxyCommand=x:q", "a@-x:q",
+        "@a:q",
+        "ssh://a:0/q", "ssh://a:70000/q", "ssh://a:x/q", "a b:q",
+    ])
     func refusesWhatNamesNothing(_ text: String) {
         let error = #expect(throws: SemaphoreError.self) { try Address(text) }
         #expect(error?.code == .usage)

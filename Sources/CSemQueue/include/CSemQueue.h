@@ -49,6 +49,13 @@ void semq_alarm_delete(semq_timer timer);
 int semq_argument_count(void);
 const char *semq_argument(int index);
 
+/// Starts a program, looked for in PATH, with these descriptors as its standard input, output and error,
+/// and these signals ignored; all others it finds at their defaults and not blocked. Returns 0 or errno.
+int semq_spawn(int *pid, char *const arguments[], int in, int out, int err, const int *ignored, int count);
+
+/// The linker's name for this program's content (its GNU build id), in hexadecimal. False where it has none.
+bool semq_build_id(char *text, int room);
+
 /// Takes what the start needed out of the environment, which is the command's.
 void semq_restore_environment(void);
 
@@ -80,6 +87,9 @@ void semq_reap_child(int pid, int kind);
 /// kernel (the terminal), `*sender` who it was.
 int semq_wait_signal(const int *signals, int count, int64_t timeout, bool *from_process, int *sender);
 
+/// Sends a signal to this process's first thread, whichever others it has.
+void semq_signal_main_thread(int signal);
+
 /// Blocks (or unblocks) the given signals for the calling thread.
 void semq_block_signals(const int *signals, int count, bool block);
 
@@ -98,6 +108,19 @@ int64_t semq_filesystem(int fd);
 /// A descriptor that is readable while one of the blocked signals is pending, or -1.
 int semq_signal_descriptor(const int *signals, int count);
 
+// MARK: streams.c: what carries messages
+
+struct pollfd;
+
+/// Both ends close on exec and never block. Returns 0 or errno.
+int semq_pipe(int ends[2]);
+
+/// poll(2) with a timeout in ns. Returns 0 or errno.
+int semq_poll(struct pollfd *events, int count, int64_t timeout);
+
+/// The next connection to a Unix socket if it is of this process's user, or -1.
+int semq_accept(int listener);
+
 // MARK: waiting.c: what terminal signals do to a process that stands in a queue
 
 /// From now until `semq_waiting_end` a stop from the terminal waits until it is allowed, and deadly
@@ -111,6 +134,9 @@ void semq_waiting_end(void);
 /// before this process stops, so that a stopped waiter is in nobody's way. The slot is unlocked then too:
 /// the kernel may have granted it a moment before.
 void semq_waiting_place(int fd, int64_t start, int64_t length, int64_t slot_start, int64_t slot_length);
+
+/// A connection (or -1) by which a waiter that is told to die says goodbye.
+void semq_waiting_farewell(int fd);
 
 /// The text to write before dying or stopping, or null. Must outlive the wait.
 void semq_waiting_tidy(const char *tidy);

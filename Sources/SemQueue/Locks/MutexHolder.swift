@@ -9,6 +9,11 @@ package struct MutexHolder: CustomStringConvertible {
 
     package var description: String { "process \(pid) (\(name)\(isStopped ? ", stopped" : ""))" }
 
+    /// Who holds a queue's mutex, in words.
+    static func named(_ path: String) -> String {
+        find(path).map { "\($0)" } ?? "a process that can't be seen from here"
+    }
+
     package static func find(_ path: String) -> MutexHolder? {
         var info = stat()
         guard stat(path, &info) == 0 else { return nil }

@@ -4,7 +4,7 @@ internal import Glibc
 /// A slot that is held: the locks, and what was recorded about them.
 ///
 /// It is held as long as any process has a descriptor of ``description``, or until ``release()``.
-package final class Grant: Sendable {
+package final class LocalGrant: Grant {
     let file: QueueFile
     let description: Description
     /// The queue's random name, the same by whatever path or host it is reached.
@@ -85,7 +85,7 @@ package final class Grant: Sendable {
     }
 
     /// The descriptor to hand to a command, so that the lock follows the work.
-    package var descriptor: Int32 { description.descriptor }
+    package var descriptor: Int32? { description.descriptor }
 
     /// Renders what a release will write, and drops it: done for the first time that takes several times as
     /// long, and whoever waits for the release should not wait for it.
@@ -98,7 +98,9 @@ package final class Grant: Sendable {
     /// - Parameters:
     ///   - mayBeDone: somebody who was killed may have given it back already.
     ///   - asLost: its lease has run out, so that whatever ran under it has ended.
-    package func release(mayBeDone: Bool = false, asLost: Bool = false) {
+    package func release(mayBeDone: Bool) { release(mayBeDone: mayBeDone, asLost: false) }
+
+    func release(mayBeDone: Bool = false, asLost: Bool) {
         if tryRelease(mayBeDone: mayBeDone, asLost: asLost) { return }
         let nested = LockSpace.nested(ticket)
         while semq_lock(description.descriptor, SEMQ_WRITE, nested.start, nested.length, true) == EINTR {}
@@ -132,16 +134,8 @@ package final class Grant: Sendable {
         return record == nil || record?.holder?.token == token
     }
 
-    /// Why a permit ended before its holder wanted it to.
-    package enum Loss: Equatable, Sendable {
-        /// The path no longer names the queue file: others may hold what we hold.
-        case fileReplaced
-        /// Somebody ended it with `semq release`.
-        case released(by: String, reason: String, grace: Duration)
-    }
-
     /// Looks whether the permit still stands. To be asked about once a second.
-    package func loss() -> Loss? {
+    package func loss() -> PermitLoss? {
         if let note = Notes.forTicket(ticket, in: description) {
             return .released(by: note.by, reason: note.reason, grace: .milliseconds(note.grace))
         }

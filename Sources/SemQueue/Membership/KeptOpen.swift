@@ -21,7 +21,7 @@ final class KeptOpen: Sendable {
     }
 
     /// Keeps the description of a grant that was given back.
-    func keepOwn(of grant: Grant) {
+    func keepOwn(of grant: LocalGrant) {
         kept.withLock { $0.own = (grant.file, grant.description) }
     }
 

@@ -97,7 +97,7 @@ struct Member {
     // MARK: joining
 
     private enum Entry {
-        case granted(Grant)
+        case granted(LocalGrant)
         case refused(Outcome.Busy)
         case waits(Ticket, line: Int)
     }
@@ -138,7 +138,9 @@ struct Member {
         switch try book.header(concurrency: request.concurrency, isMember: isMember) {
         case .sound(let header): return header
         case .made(let header):
-            news.tell { [observer, path] in observer.made(path, concurrency: header.concurrency) }
+            news.tell { [observer, path] in
+                observer.made("\(LocalHost.name):\(QueueStatus.absolute(path))", concurrency: header.concurrency)
+            }
             return header
         case .recovered(let header):
             news.tell { [observer, path] in observer.recovered(path) }
@@ -166,7 +168,7 @@ struct Member {
                 observer.left()
             }
         }
-        let place = Place(ticket, file: file, own: own, gate: gate)
+        let place = LocalPlace(ticket, file: file, own: own, gate: gate)
         observer.joined(place)
         var turn = Turn()
         let slots = SlotWatch(gate)
@@ -235,7 +237,7 @@ struct Member {
     }
 
     private enum Decision {
-        case granted(Grant)
+        case granted(LocalGrant)
         case look(Turn.Action)
     }
 
@@ -277,9 +279,9 @@ struct Member {
     /// Makes the only slot, which the kernel gave to this waiter as its holder let go, a permit: the wake is the
     /// claim, and what else a grant needs is asked with the slot in hand.
     /// - Returns: nil if it may not be taken now; it is given back then.
-    private func confirm(_ ticket: Ticket, _ since: Timestamp) throws -> Grant? {
+    private func confirm(_ ticket: Ticket, _ since: Timestamp) throws -> LocalGrant? {
         if own.conflict(with: .read, in: LockSpace.slotsAndAhead(of: ticket)) == nil {
-            let grant: Grant? = try locked {
+            let grant: LocalGrant? = try locked {
                 var header = try openBook(isMember: true)
                 guard header.pause == nil, !isPassed(ticket, header) else { return nil }
                 return record(0, ticket, &header, at: since)
@@ -309,7 +311,7 @@ struct Member {
     private static let inspects = Duration.milliseconds(240)
 
     @discardableResult
-    private func block<Result>(_ lookAfter: Duration, _ place: Place, _ call: (Duration) -> Result) -> Result {
+    private func block<Result>(_ lookAfter: Duration, _ place: LocalPlace, _ call: (Duration) -> Result) -> Result {
         var limit = lookAfter
         if let look = observer.look(place) { limit = min(limit, look) }
         if let deadline { limit = min(limit, max(.zero, deadline - .monotonic())) }
@@ -341,7 +343,9 @@ struct Member {
     private func locked<Result>(_ body: () throws -> Result) throws -> Result {
         let bound = request.limit == .zero ? Duration.monotonic() + request.mutexLimit : deadline
         defer { news.spread() }
-        return try gate.locked(alarm: alarm, deadline: bound, stuck: { observer.stuck(path) }) {
+        return try gate.locked(
+            alarm: alarm, deadline: bound, stuck: { observer.stuck(path, by: MutexHolder.named(path)) }
+        ) {
             guard file.isInPlace() else { throw Replaced() }
             return try body()
         }
@@ -362,7 +366,7 @@ struct Member {
 
     /// Takes a free slot.
     /// - Returns: nil if the kernel says that it is not free after all.
-    private func claim(_ slot: Int, _ ticket: Ticket, _ header: inout Header) -> Grant? {
+    private func claim(_ slot: Int, _ ticket: Ticket, _ header: inout Header) -> LocalGrant? {
         // A waiter that was stopped with its read lock on the doorbell must not keep us out.
         guard own.tryLock(.write, LockSpace.holdAndDoorbell(slot)) || own.tryLock(.write, LockSpace.hold(slot)) else {
             return nil
@@ -371,7 +375,7 @@ struct Member {
     }
 
     /// Makes a slot that is locked a permit.
-    private func record(_ slot: Int, _ ticket: Ticket, _ header: inout Header, at now: Timestamp) -> Grant {
+    private func record(_ slot: Int, _ ticket: Ticket, _ header: inout Header, at now: Timestamp) -> LocalGrant {
         // Locked for reading, the place is given up (which wakes the next one) and the ticket lives on.
         _ = own.tryLock(.read, LockSpace.placeAndMember(ticket))
         let line = QueueFile.slotLines.lowerBound + slot
@@ -385,7 +389,7 @@ struct Member {
         QueueFile.write(SlotRecord(queue: header.queue, slot: slot, holder: holder).line, at: line, to: own)
         let told = History.Tail(holder, slot: slot)
         history.append(.granted, at: now, told)
-        return Grant(
+        return LocalGrant(
             file: file, description: own, queue: header.queue, path: path, holder: holder, slot: slot, history: history,
             told: told)
     }

@@ -33,7 +33,7 @@ package struct Nesting: Equatable, Sendable {
             .joined(by: "\n")
     }
 
-    package mutating func add(_ grant: Grant) {
+    package mutating func add(_ grant: any Grant) {
         permits.append(Held(queue: grant.queue, ticket: grant.ticket, token: grant.token))
     }
 

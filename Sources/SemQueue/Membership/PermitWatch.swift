@@ -6,7 +6,7 @@ final class PermitWatch: Sendable {
     static let shared = PermitWatch()
 
     private struct State {
-        var watched: [ObjectIdentifier: (grant: Grant, lost: @Sendable (Grant.Loss) -> Void)] = [:]
+        var watched: [ObjectIdentifier: (grant: any Grant, lost: @Sendable (PermitLoss) -> Void)] = [:]
         var isRunning = false
     }
 
@@ -17,7 +17,7 @@ final class PermitWatch: Sendable {
     /// - Returns: what the body returns.
     /// - Throws: what the body throws, or ``SemaphoreError`` when the permit was lost; the body has ended then.
     static func run<Result: Sendable>(
-        _ grant: Grant, isolation: isolated (any Actor)? = #isolation,
+        _ grant: any Grant, isolation: isolated (any Actor)? = #isolation,
         _ body: @escaping @Sendable () async throws -> Result
     ) async throws -> Result {
         let atOnce = Guarded<Swift.Result<Result, any Error>?>(nil)
@@ -36,7 +36,7 @@ final class PermitWatch: Sendable {
             if wasLong, let loss = grant.loss() { throw loss.error(at: grant.path) }
             return try result.get()
         }
-        let loss = Guarded<Grant.Loss?>(nil)
+        let loss = Guarded<PermitLoss?>(nil)
         shared.add(grant) { found in
             loss.withLock { $0 = found }
             task.cancel()
@@ -51,7 +51,7 @@ final class PermitWatch: Sendable {
         return try result.get()
     }
 
-    private func add(_ grant: Grant, _ lost: @escaping @Sendable (Grant.Loss) -> Void) {
+    private func add(_ grant: any Grant, _ lost: @escaping @Sendable (PermitLoss) -> Void) {
         let mustStart = state.withLock { state in
             state.watched[ObjectIdentifier(grant)] = (grant, lost)
             defer { state.isRunning = true }
@@ -65,7 +65,7 @@ final class PermitWatch: Sendable {
         }
     }
 
-    private func remove(_ grant: Grant) {
+    private func remove(_ grant: any Grant) {
         state.withLock { $0.watched[ObjectIdentifier(grant)] = nil }
     }
 
@@ -86,12 +86,13 @@ final class PermitWatch: Sendable {
     }
 }
 
-extension Grant.Loss {
+extension PermitLoss {
     func error(at path: String) -> SemaphoreError {
         switch self {
         case .fileReplaced:
             SemaphoreError(
                 .lost, "\(path): the permit is lost, because the queue file was deleted or replaced while it was held")
+        case .cutOff(let why, _): SemaphoreError(.lost, "\(path): the permit is lost: \(why)")
         case .released(let by, let reason, _):
             SemaphoreError(.removed, "\(path): \(by) has ended this turn: \(reason)")
         }

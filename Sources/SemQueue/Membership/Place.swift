@@ -1,16 +1,33 @@
 /// Where a waiter stands, for those who show it.
-package final class Place {
-    package let ticket: Ticket
-    package let path: String
-    /// The locks that make the place: descriptor, first byte and length.
-    package let descriptor: Int32
-    package let start: Int64
-    package let length: Int64
+package protocol Place: AnyObject {
+    /// The semaphore as it was named.
+    var path: String { get }
+    /// The kernel's locks that make the place, where it is on this host.
+    var locks: PlaceLocks? { get }
+    /// Whether anything was granted, paused or set since the last call.
+    func hasChanged() -> Bool
+    /// The queue without those who wait.
+    func holders() -> QueueStatus
+    /// How many wait ahead.
+    func ahead() -> Int
+}
+
+/// The locks that make a place in a queue file.
+package struct PlaceLocks: Sendable {
+    package var descriptor: Int32
+    package var start: Int64
+    package var length: Int64
     /// The lock that the head may be given any moment while it blocks.
-    package let slotStart: Int64
-    package let slotLength: Int64
+    package var slotStart: Int64
+    package var slotLength: Int64
     /// Must not survive into a process forked meanwhile.
-    package var privateDescriptor: Int32 { view.descriptor }
+    package var privateDescriptor: Int32
+}
+
+final class LocalPlace: Place {
+    let ticket: Ticket
+    let path: String
+    private let own: Description
 
     private let file: QueueFile
     private let view: Description
@@ -20,29 +37,29 @@ package final class Place {
         self.ticket = ticket
         self.file = file
         path = file.path
-        descriptor = own.descriptor
-        let span = LockSpace.placeAndMember(ticket)
-        start = span.start
-        length = span.length
-        let slot = LockSpace.holdAndDoorbell(0)
-        slotStart = slot.start
-        slotLength = slot.length
+        self.own = own
         view = gate.description
     }
 
-    /// Whether anything was granted, paused or set since the last call. Costs one read.
-    package func hasChanged() -> Bool {
+    var locks: PlaceLocks? {
+        let (place, slot) = (LockSpace.placeAndMember(ticket), LockSpace.holdAndDoorbell(0))
+        return PlaceLocks(
+            descriptor: own.descriptor, start: place.start, length: place.length, slotStart: slot.start,
+            slotLength: slot.length, privateDescriptor: view.descriptor)
+    }
+
+    /// Costs one read.
+    func hasChanged() -> Bool {
         guard let header = Book.header(from: view) else { return false }
         defer { seen = header }
         return seen?.lastToken != header.lastToken || seen?.pause != header.pause
             || seen?.concurrency != header.concurrency
     }
 
-    /// The queue without those who wait.
-    package func holders() -> QueueStatus { QueueStatus(of: file, through: view, withWaiting: false) }
+    func holders() -> QueueStatus { QueueStatus(of: file, through: view, withWaiting: false) }
 
     /// How many wait ahead, by their records; up to ``certain`` of them are asked for in the kernel.
-    package func ahead() -> Int {
+    func ahead() -> Int {
         // The grant may come any moment now: no time to read what all have written.
         guard view.nearestAhead(of: ticket) != nil else { return 0 }
         let tickets = QueueFile.records(WaiterRecord.self, in: QueueFile.waiterLines, from: view)

@@ -25,7 +25,7 @@ package struct Request: Sendable {
 
 /// How a request ended.
 package enum Outcome: Sendable {
-    case granted(Grant)
+    case granted(any Grant)
     /// Not to be had at once, and no waiting was asked for.
     case busy(Busy)
     /// Not granted within the limit.
@@ -45,27 +45,33 @@ package enum Outcome: Sendable {
 
 /// Whoever asks may follow what happens meanwhile. Called on the waiting thread, never under the mutex.
 package protocol WaitObserver: AnyObject {
-    /// The queue file was made by this request.
-    func made(_ path: String, concurrency: Int)
+    /// The queue file was made by this request: host and absolute path.
+    func made(_ place: String, concurrency: Int)
     /// The queue's header had been damaged: its concurrency is 1 until somebody sets it.
     func recovered(_ path: String)
     /// A ticket was drawn, and this process stands in the queue.
-    func joined(_ place: Place)
+    func joined(_ place: any Place)
     /// The head of the queue: the grant is near.
-    func isNext(_ place: Place)
+    func isNext(_ place: any Place)
     /// The wait ended without a grant: what was prepared for it is of no use any more.
     func left()
     /// A look at the queue.
     /// - Returns: when to look again at the latest; nil leaves it to the queue.
-    func look(_ place: Place) -> Duration?
+    func look(_ place: any Place) -> Duration?
     /// The same while waiting in several queues at once.
-    func look(_ paths: [String]) -> Duration?
+    func look(_ semaphores: [any NamedSemaphore]) -> Duration?
     /// A wait in the kernel begins or ends.
     func blocks(_ begins: Bool)
     /// Whether the place was given up meanwhile (a stop from the terminal) and must be taken anew.
     func lostPlace() -> Bool
     /// For two seconds and more somebody holds the mutex and stands still.
-    func stuck(_ path: String)
+    func stuck(_ path: String, by who: String)
+    /// Something that people should know: a connection lost or found again.
+    func tells(_ news: String)
+    /// A waiter that is told to die can say goodbye by writing to this descriptor; −1 is none.
+    func speaks(to descriptor: Int32)
+    /// Whether looks each second are shown.
+    var showsEachSecond: Bool { get }
     /// A record that may have been a remote holder's is damaged: nobody is granted for this long.
     func holdsOff(_ path: String, for duration: Duration)
     /// For a request with a lease that has waited: the slot is at hand. Whether it is still wanted, before it
@@ -83,16 +89,19 @@ package enum Standing: Equatable, Sendable {
 }
 
 extension WaitObserver {
-    package func made(_ path: String, concurrency: Int) {}
+    package func made(_ place: String, concurrency: Int) {}
     package func recovered(_ path: String) {}
-    package func joined(_ place: Place) {}
-    package func isNext(_ place: Place) {}
+    package func joined(_ place: any Place) {}
+    package func isNext(_ place: any Place) {}
     package func left() {}
-    package func look(_ place: Place) -> Duration? { nil }
-    package func look(_ paths: [String]) -> Duration? { nil }
+    package func look(_ place: any Place) -> Duration? { nil }
+    package func look(_ semaphores: [any NamedSemaphore]) -> Duration? { nil }
     package func blocks(_ begins: Bool) {}
     package func lostPlace() -> Bool { false }
-    package func stuck(_ path: String) {}
+    package func stuck(_ path: String, by who: String) {}
+    package func tells(_ news: String) {}
+    package func speaks(to descriptor: Int32) {}
+    package var showsEachSecond: Bool { false }
     package func holdsOff(_ path: String, for duration: Duration) {}
     package func confirms() -> Bool { true }
     package func standing() -> Standing { .inLine }

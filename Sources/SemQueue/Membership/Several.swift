@@ -2,24 +2,24 @@
 package enum Several {
     /// One semaphore.
     package static func one(
-        _ path: String, _ request: Request, alarm: Alarm = Alarm(), observer: any WaitObserver
+        _ semaphore: any NamedSemaphore, _ request: Request, alarm: Alarm = Alarm(), observer: any WaitObserver
     ) throws -> SeveralOutcome {
-        let outcome = try Member.acquire(path, request, alarm: alarm, observer: observer)
-        guard case .granted(let grant) = outcome else { return .refused(outcome, path: path) }
+        let outcome = try semaphore.acquire(request, alarm: alarm, observer: observer)
+        guard case .granted(let grant) = outcome else { return .refused(outcome, semaphore) }
         return .granted([grant])
     }
 
     /// Takes every one, in the order of the queues' random names, keeping those taken while it waits for
     /// the next: everybody climbs in the same order, so nobody waits in a circle, and whoever wants many
     /// keeps its place in each queue like all others.
-    /// - Returns: the grants in the order of `paths`, once for each queue; or the first other outcome,
-    ///   all given back.
+    /// - Returns: the grants in the order of `semaphores`, once for each queue; or the first other outcome,
+    ///   all given back. Those on other hosts are let alone: somebody has to keep them from then on.
     package static func all(
-        _ paths: [String], _ request: Request, alarm: Alarm = Alarm(), observer: any WaitObserver
+        _ semaphores: [any NamedSemaphore], _ request: Request, alarm: Alarm = Alarm(), observer: any WaitObserver
     ) throws -> SeveralOutcome {
-        let queues = try distinct(paths, request, alarm, observer)
+        let queues = try distinct(semaphores, request, alarm, observer)
         let deadline = request.limit.map { Duration.monotonic() + $0 }
-        var grants: [Grant] = []
+        var grants: [any Grant] = []
         func giveBack() { for grant in grants.reversed() { grant.release() } }
         do {
             for queue in queues.sorted(by: { $0.id < $1.id }) {
@@ -28,22 +28,26 @@ package enum Several {
                     request.limit = max(.nanoseconds(1), deadline - .monotonic())
                 }
                 let watch = HeldObserver(observer, held: grants, alarm: alarm)
-                let outcome = try Member.acquire(queue.path, request, alarm: alarm, observer: watch)
-                if case .granted(let grant) = outcome { grants.append(grant) }
+                let outcome = try queue.semaphore.acquire(request, alarm: alarm, observer: watch)
+                if case .granted(let grant) = outcome {
+                    grants.append(grant)
+                    try grant.keep { alarm.nudge() }
+                }
                 if let (lost, loss) = grants.loss() {
                     giveBack()
-                    return .refused(loss.asOutcome, path: lost.path)
+                    return .refused(loss.asOutcome, queues.first { $0.semaphore.name == lost.path }!.semaphore)
                 }
                 guard case .granted = outcome else {
                     giveBack()
-                    return .refused(outcome, path: queue.path)
+                    return .refused(outcome, queue.semaphore)
                 }
             }
         } catch {
             giveBack()
             throw error
         }
-        let order = Dictionary(uniqueKeysWithValues: queues.enumerated().map { ($1.path, $0) })
+        for grant in grants { grant.letAlone() }
+        let order = Dictionary(uniqueKeysWithValues: queues.enumerated().map { ($1.semaphore.name, $0) })
         return .granted(grants.sorted { order[$0.path]! < order[$1.path]! })
     }
 
@@ -51,34 +55,36 @@ package enum Several {
     ///
     /// A queue that fails is left out as long as others go on.
     package static func any(
-        _ paths: [String], _ request: Request, alarm: Alarm = Alarm(), observer: any WaitObserver
+        _ semaphores: [any NamedSemaphore], _ request: Request, alarm: Alarm = Alarm(), observer: any WaitObserver
     ) throws -> SeveralOutcome {
-        let queues = try distinct(paths, request, alarm, observer)
+        let queues = try distinct(semaphores, request, alarm, observer)
         var now = request
         now.limit = .zero
         var refused: SeveralOutcome?
         for queue in queues {
-            let outcome = try Member.acquire(queue.path, now, alarm: alarm, observer: observer)
+            let outcome = try queue.semaphore.acquire(now, alarm: alarm, observer: observer)
             if case .granted(let grant) = outcome { return .granted([grant]) }
-            refused = .refused(outcome, path: queue.path)
+            refused = .refused(outcome, queue.semaphore)
         }
         if request.limit == .zero, let refused { return refused }
-        return try first(queues.map(\.path), request, alarm, observer)
+        return try first(queues.map(\.semaphore), request, alarm, observer)
     }
 
     private static func first(
-        _ paths: [String], _ request: Request, _ alarm: Alarm, _ observer: any WaitObserver
+        _ semaphores: [any NamedSemaphore], _ request: Request, _ alarm: Alarm, _ observer: any WaitObserver
     ) throws -> SeveralOutcome {
         let ends = Guarded<[End]>([])
-        let alarms = paths.map { _ in Alarm() }
+        let alarms = semaphores.map { _ in Alarm() }
         var threads: [BlockingThread] = []
         defer { for thread in threads { thread.join() } }
-        for (path, own) in zip(paths, alarms) {
+        for (semaphore, own) in zip(semaphores, alarms) {
             do {
                 threads.append(
                     try BlockingThread.start {
-                        let result = Result { try Member.acquire(path, request, alarm: own, observer: Unobserved()) }
-                        ends.withLock { $0.append(End(path: path, result: result)) }
+                        let result = Result { try semaphore.acquire(request, alarm: own, observer: Unobserved()) }
+                        // Granted on another host, it must be kept until the others have been given up.
+                        if case .success(.granted(let grant)) = result { try? grant.keep {} }
+                        ends.withLock { $0.append(End(semaphore: semaphore, result: result)) }
                         alarm.nudge()
                     })
             } catch {
@@ -87,31 +93,34 @@ package enum Several {
             }
         }
         func finished() -> [End] { ends.withLock { $0 } }
-        while !alarm.isRung, finished().count < paths.count, !finished().contains(where: \.isGrant) {
+        while !alarm.isRung, finished().count < semaphores.count, !finished().contains(where: \.isGrant) {
             observer.blocks(true)
-            alarm.sleep(observer.look(paths) ?? .seconds(3600))
+            alarm.sleep(observer.look(semaphores) ?? .seconds(3600))
             observer.blocks(false)
         }
         for alarm in alarms { alarm.ring() }
         for thread in threads { thread.join() }
         threads = []
         let ended = finished()
-        var kept: Grant?
+        var kept: (any Grant)?
         for end in ended {
             guard case .granted(let grant) = try? end.result.get() else { continue }
             if kept == nil, !alarm.isRung { kept = grant } else { grant.release() }
         }
-        if let kept { return .granted([kept]) }
-        if alarm.isRung { return .refused(.cancelled, path: paths[0]) }
+        if let kept {
+            kept.letAlone()
+            return .granted([kept])
+        }
+        if alarm.isRung { return .refused(.cancelled, semaphores[0]) }
         // None was granted: an orderly end says more than a failure beside it.
         if let orderly = ended.first(where: { (try? $0.result.get()) != nil }) {
-            return .refused(try orderly.result.get(), path: orderly.path)
+            return .refused(try orderly.result.get(), orderly.semaphore)
         }
-        return .refused(try ended[0].result.get(), path: ended[0].path)
+        return .refused(try ended[0].result.get(), ended[0].semaphore)
     }
 
     private struct End: Sendable {
-        var path: String
+        var semaphore: any NamedSemaphore
         var result: Result<Outcome, any Error>
 
         var isGrant: Bool {
@@ -120,24 +129,24 @@ package enum Several {
     }
 
     private struct Queue {
-        var path: String
+        var semaphore: any NamedSemaphore
         var id: UInt64
     }
 
     /// The same queue by two names counts once.
     private static func distinct(
-        _ paths: [String], _ request: Request, _ alarm: Alarm, _ observer: any WaitObserver
+        _ semaphores: [any NamedSemaphore], _ request: Request, _ alarm: Alarm, _ observer: any WaitObserver
     ) throws -> [Queue] {
         var seen: Set<UInt64> = []
-        return try paths.map { path in
-            Queue(path: path, id: try Member.identify(path, request, alarm: alarm, observer: observer))
+        return try semaphores.map { semaphore in
+            Queue(semaphore: semaphore, id: try semaphore.identify(request, alarm: alarm, observer: observer))
         }.filter { seen.insert($0.id).inserted }
     }
 }
 
-extension [Grant] {
+extension [any Grant] {
     /// The first that no longer stands, and why.
-    package func loss() -> (grant: Grant, loss: Grant.Loss)? {
+    package func loss() -> (grant: any Grant, loss: PermitLoss)? {
         for grant in self {
             if let loss = grant.loss() { return (grant, loss) }
         }
@@ -148,30 +157,33 @@ extension [Grant] {
 /// Looks after what is held already while the next one is waited for.
 private final class HeldObserver: WaitObserver {
     private let next: any WaitObserver
-    private let held: [Grant]
+    private let held: [any Grant]
     private let alarm: Alarm
 
-    init(_ next: any WaitObserver, held: [Grant], alarm: Alarm) {
+    init(_ next: any WaitObserver, held: [any Grant], alarm: Alarm) {
         self.next = next
         self.held = held
         self.alarm = alarm
     }
 
-    func look(_ place: Place) -> Duration? {
+    func look(_ place: any Place) -> Duration? {
         let limit = next.look(place)
         guard !held.isEmpty else { return limit }
         if held.loss() != nil { alarm.ring() }
         return min(.seconds(1), limit ?? .seconds(1))
     }
 
-    func made(_ path: String, concurrency: Int) { next.made(path, concurrency: concurrency) }
+    func made(_ place: String, concurrency: Int) { next.made(place, concurrency: concurrency) }
     func recovered(_ path: String) { next.recovered(path) }
-    func joined(_ place: Place) { next.joined(place) }
-    func isNext(_ place: Place) { next.isNext(place) }
+    func joined(_ place: any Place) { next.joined(place) }
+    func isNext(_ place: any Place) { next.isNext(place) }
     func left() { next.left() }
     func blocks(_ begins: Bool) { next.blocks(begins) }
     func lostPlace() -> Bool { next.lostPlace() }
-    func stuck(_ path: String) { next.stuck(path) }
+    func stuck(_ path: String, by who: String) { next.stuck(path, by: who) }
+    func tells(_ news: String) { next.tells(news) }
+    func speaks(to descriptor: Int32) { next.speaks(to: descriptor) }
+    var showsEachSecond: Bool { next.showsEachSecond }
     func holdsOff(_ path: String, for duration: Duration) { next.holdsOff(path, for: duration) }
     func confirms() -> Bool { next.confirms() }
     func standing() -> Standing { next.standing() }
@@ -179,15 +191,16 @@ private final class HeldObserver: WaitObserver {
 
 /// How a request for several ended.
 package enum SeveralOutcome: Sendable {
-    case granted([Grant])
-    /// Refused at this path; nothing is held.
-    case refused(Outcome, path: String)
+    case granted([any Grant])
+    /// Refused there; nothing is held.
+    case refused(Outcome, any NamedSemaphore)
 }
 
-extension Grant.Loss {
+extension PermitLoss {
     fileprivate var asOutcome: Outcome {
         switch self {
         case .fileReplaced: .removed(by: "?", reason: "the queue file was replaced")
+        case .cutOff(let why, _): .removed(by: "?", reason: why)
         case .released(let by, let reason, _): .removed(by: by, reason: reason)
         }
     }

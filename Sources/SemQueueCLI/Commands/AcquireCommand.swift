@@ -4,7 +4,7 @@ internal import SemQueue
 
 /// `semq acquire`: waits for its turn and runs a command, or holds until told to stop.
 struct AcquireCommand {
-    private let semaphores: [String]
+    private let semaphores: [any NamedSemaphore]
     /// Nil holds without a command.
     private let command: [Options.Word]?
     private let mode: Mode
@@ -21,18 +21,22 @@ struct AcquireCommand {
         case quiet, normal, verbose
     }
 
-    static let options: [Options.Option] = [
-        .init("nonblock", "n"), .init("nb"), .init("wait", "w", argument: true), .init("timeout", argument: true),
-        .init("conflict-exit-code", "E", argument: true), .init("command", "c", argument: true),
-        .init("description", "m", argument: true), .init("quiet", "q"), .init("verbose", "v"),
-        .init("priority", argument: true), .init("concurrency", argument: true), .init("existing"), .init("any"),
-        .init("all"), .init("any-filesystem"),
-    ]
+    static let options: [Options.Option] =
+        [
+            .init("nonblock", "n"), .init("nb"), .init("wait", "w", argument: true), .init("timeout", argument: true),
+            .init("conflict-exit-code", "E", argument: true), .init("command", "c", argument: true),
+            .init("description", "m", argument: true), .init("quiet", "q"), .init("verbose", "v"),
+            .init("priority", argument: true), .init("concurrency", argument: true), .init("existing"), .init("any"),
+            .init("all"), .init("any-filesystem"), .init("lease", argument: true), .init("on-lost", argument: true),
+            .init("retry-connect", argument: true),
+        ] + Hosts.options
 
     init(_ words: [String]) throws {
         let options = try Options("acquire", words, Self.options)
         if options.has("help") { throw HelpAsked(command: "acquire") }
-        semaphores = try options.operands.map(Address.localPath)
+        let hosts = try Hosts(options)
+        let remote = try Self.remote(options)
+        semaphores = try options.operands.map { try hosts.semaphore($0, remote) }
         mode = try Self.mode(options)
         command = try Self.command(options)
         notGranted = ExitCode(
@@ -47,6 +51,24 @@ struct AcquireCommand {
         request.limit = try options.seconds("wait") ?? options.seconds("timeout")
         if options.has("nonblock") || options.has("nb") { request.limit = .zero }
         self.request = request
+    }
+
+    private static func remote(_ options: Options) throws -> RemoteSemaphore.Options {
+        var remote = RemoteSemaphore.Options()
+        remote.held = Environment.value(Nesting.variable)
+        if let lease = try options.seconds("lease") {
+            guard RemoteSemaphore.Options.leases.contains(lease) else {
+                throw options.wrong("lease", options.value("lease")!, "5 to 60 seconds")
+            }
+            remote.lease = lease
+        }
+        remote.retryConnect = try options.seconds("retry-connect")
+        switch options.value("on-lost") {
+        case nil, "kill": break
+        case "warn": remote.warnsOnly = true
+        case let text?: throw options.wrong("on-lost", text, "kill or warn")
+        }
+        return remote
     }
 
     private static func mode(_ options: Options) throws -> Mode {
@@ -90,53 +112,58 @@ struct AcquireCommand {
         let guarded = command.map { GuardedCommand($0, inherited: inherited) }
         let held = Nesting(environment: Environment.value(Nesting.variable))
         var enclosing: [(path: String, found: Nesting.Found)] = []
-        var open: [String] = []
-        for path in semaphores {
-            if let found = try held.permit(on: path, anyFilesystem: request.anyFilesystem) {
+        var open: [any NamedSemaphore] = []
+        for semaphore in semaphores {
+            if let found = try (semaphore as? LocalSemaphore)?.permit(among: held, request) {
                 // The same queue by two names counts once.
-                if !enclosing.contains(where: { $0.found.held == found.held }) { enclosing.append((path, found)) }
-                if talk == .verbose { Terminal.say("\(path): runs under the permit of the command around it") }
+                if !enclosing.contains(where: { $0.found.held == found.held }) {
+                    enclosing.append((semaphore.name, found))
+                }
+                if talk == .verbose {
+                    Terminal.say("\(semaphore.name): runs under the permit of the command around it")
+                }
             } else {
-                open.append(path)
+                open.append(semaphore)
             }
         }
         // With --any, one that is held already is the first to be had.
         if mode == .any, let first = enclosing.first { (enclosing, open) = ([first], []) }
-        let display = WaitingDisplay(talk: talk, isSingle: open.count == 1) { place in
-            guard let place else { return guarded?.discard() ?? () }
-            try? guarded?.prepare(privateDescriptors: [place.privateDescriptor])
+        let display = WaitingDisplay(talk: talk, isSingle: open.count == 1) { locks in
+            guard let locks else { return guarded?.discard() ?? () }
+            try? guarded?.prepare(privateDescriptors: [locks.privateDescriptor])
         }
         display.begin()
         switch try acquire(open, display) {
         case .granted(let grants):
             display.end()
-            let permits = Permits(grants: grants, enclosing: enclosing, order: semaphores)
+            let permits = Permits(grants: grants, enclosing: enclosing, order: semaphores.map(\.name))
             return try guarded?.run(under: permits, held: held) ?? Hold(permits: permits).run()
-        case .refused(let outcome, let path):
+        case .refused(let outcome, let semaphore):
             display.end()
-            return refusal(outcome, path)
+            return refusal(outcome, semaphore)
         }
     }
 
-    private func acquire(_ paths: [String], _ display: WaitingDisplay) throws -> SeveralOutcome {
-        guard let first = paths.first else { return .granted([]) }
-        if paths.count == 1 { return try Several.one(first, request, observer: display) }
+    private func acquire(_ semaphores: [any NamedSemaphore], _ display: WaitingDisplay) throws -> SeveralOutcome {
+        guard let first = semaphores.first else { return .granted([]) }
+        if semaphores.count == 1 { return try Several.one(first, request, observer: display) }
         return mode == .any
-            ? try Several.any(paths, request, observer: display) : try Several.all(paths, request, observer: display)
+            ? try Several.any(semaphores, request, observer: display)
+            : try Several.all(semaphores, request, observer: display)
     }
 
-    private func refusal(_ outcome: Outcome, _ path: String) -> ExitCode {
-        var (message, code) = (path, notGranted)
+    private func refusal(_ outcome: Outcome, _ semaphore: any NamedSemaphore) -> ExitCode {
+        var (message, code) = (semaphore.name, notGranted)
         switch outcome {
         case .granted: return .success
-        case .busy(.held): message += ": busy\(WaitingDisplay.holders(path).map { ": \($0)" } ?? "")"
+        case .busy(.held): message += ": busy\(WaitingDisplay.holders(semaphore).map { ": \($0)" } ?? "")"
         case .busy(.paused(let reason, let by)): message += ": paused by \(by): \(reason)"
         case .busy(.full):
             message += ": as many wait as a queue has room for (\(QueueStatus.maximumWaiting)); try again later"
         case .timedOut:
-            message += ": not granted in time\(WaitingDisplay.obstacle(path).map { ": \($0)" } ?? "")"
+            message += ": not granted in time\(WaitingDisplay.obstacle(semaphore).map { ": \($0)" } ?? "")"
         case .removed(let by, let reason):
-            (message, code) = ("\(path): \(by) took this turn out of the queue: \(reason)", .lost)
+            (message, code) = ("\(semaphore.name): \(by) took this turn out of the queue: \(reason)", .lost)
         case .cancelled: message += ": given up"
         }
         if talk > .quiet { Terminal.say(message) }

@@ -15,6 +15,7 @@ struct Front {
         // The command alone decides when its input and output are closed.
         StandardDescriptors.release([STDIN_FILENO, STDOUT_FILENO])
         var loss = Announcement(page: page)
+        var newsTold = 0
         var guardianState = GuardianState.lives
         while true {
             guardianState = lookAtGuardian()
@@ -22,6 +23,7 @@ struct Front {
             guard let received = Signals.next(Signals.supervised, within: .seconds(3600)) else { continue }
             switch received.signal {
             case Signals.alarm:
+                tell(&newsTold)
                 loss.announce()
                 stopWithCommand()
             case SIGCHLD: break
@@ -32,16 +34,25 @@ struct Front {
         }
         if guardianState == .wasKilled {
             // Its orphans are our children now, and whatever it had left to do is ours.
+            for grant in permits.grants { grant.takeOver() }
             var supervisor = Supervisor(
                 page: page, permits: permits,
                 stateChanged: { stop in
                     page.commandStop = stop ?? 0
                     stopWithCommand()
-                }, permitLost: {})
+                }, permitLost: { tell(&newsTold) })
             supervisor.run()
         }
+        tell(&newsTold)
         loss.announce()
         return exitCode()
+    }
+
+    /// Says what the guardian has put on the page since.
+    private func tell(_ told: inout Int) {
+        let (count, lines) = page.news
+        for line in lines.suffix(count - told) { Terminal.say(line) }
+        told = count
     }
 
     private func forward(_ received: Signals.Received) {

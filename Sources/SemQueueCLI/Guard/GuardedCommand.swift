@@ -102,7 +102,8 @@ final class GuardedCommand {
     /// - Throws: ``SemaphoreError`` where the command can't be started; the permits are given back.
     func run(under permits: Permits, held: Nesting) throws(SemaphoreError) -> ExitCode {
         let start = SharedPage.Start(
-            permits: permits.handover, environment: permits.environment(held: held), descriptors: permits.descriptors)
+            permits: permits.handover, environment: permits.environment(held: held), descriptors: permits.descriptors,
+            startBy: permits.grants.compactMap(\.startBy).min())
         // From here on a signal to us is one for the command.
         Signals.block(Signals.supervised)
         let running: Prepared
@@ -134,6 +135,11 @@ final class GuardedCommand {
         repeat { count = read(go, &byte, 1) } while count < 0 && errno == EINTR
         guard count == 1, let start = known ?? page.start else { _exit(0) }
         page.isRunning = true  // by whoever is first: semq may be killed before it can say so
+        if let limit = start.startBy, .sinceBoot() >= limit {
+            page.message = "the lock was lost before the command could start"
+            page.outcome = .lost
+            _exit(1)
+        }
         for (name, value) in start.environment { setenv(name, value, 1) }
         // High up, out of the way of scripts that number their own descriptors.
         for descriptor in start.descriptors where fcntl(descriptor, F_DUPFD, 100) < 0 {

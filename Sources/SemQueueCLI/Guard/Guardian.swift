@@ -26,6 +26,7 @@ struct Guardian {
         setpgid(0, 0)
         _ = semq_become_subreaper()
         semq_set_process_name("semq-guardian")
+        Carriers.forget()
         StandardDescriptors.release([0, 1, 2])
         if granted == nil { waitForStart(child) }
         var supervisor = Supervisor(

@@ -16,7 +16,9 @@ struct Hold {
                 "acquired \(permit.path.printable) ticket=\(permit.ticket.number) slot=\(permit.slot) token=\(permit.token)"
             )
         }
+        permits.keep()
         while true {
+            for news in permits.grants.flatMap({ $0.news() }) { Terminal.say(news) }
             if let loss = permits.loss() {
                 Terminal.say(loss.loss.message(at: loss.grant.path))
                 permits.release()

@@ -1,8 +1,9 @@
+internal import CSemQueue
 internal import SemQueue
 
 /// What a command runs under: permits of its own, and those of commands that it runs inside of.
 struct Permits {
-    var grants: [Grant]
+    var grants: [any Grant]
     var nested: [Nesting.Nested] = []
     /// What the command is told of each, in the order of the command line.
     private(set) var told: [Told] = []
@@ -14,7 +15,7 @@ struct Permits {
         var slot: Int
         var token: Int64
 
-        init(_ grant: Grant) { (path, ticket, slot, token) = (grant.path, grant.ticket, grant.slot, grant.token) }
+        init(_ grant: any Grant) { (path, ticket, slot, token) = (grant.path, grant.ticket, grant.slot, grant.token) }
 
         init(_ path: String, _ found: Nesting.Found) {
             (self.path, ticket, slot, token) = (path, found.held.ticket, found.slot, found.held.token)
@@ -22,7 +23,7 @@ struct Permits {
     }
 
     /// The descriptors that carry the locks: the command gets them too.
-    var descriptors: [Int32] { grants.map(\.descriptor) + nested.map(\.descriptor) }
+    var descriptors: [Int32] { grants.compactMap(\.descriptor) + nested.map(\.descriptor) }
 
     /// Gives everything back, in whichever process it is called.
     /// - Parameter mayBeDone: somebody who was killed may have done it already.
@@ -32,7 +33,13 @@ struct Permits {
     }
 
     /// The first permit that no longer stands, and why.
-    func loss() -> (grant: Grant, loss: Grant.Loss)? { grants.loss() }
+    func loss() -> (grant: any Grant, loss: PermitLoss)? { grants.loss() }
+
+    /// Keeps the permits that are on other hosts from now on, in this process; its first thread is sent an alarm
+    /// when there is news of them.
+    func keep() {
+        for grant in grants { try? grant.keep { semq_signal_main_thread(Signals.alarm) } }
+    }
 
     /// What the command finds in its environment: one line for each permit where there are several.
     func environment(held: Nesting) -> [(name: String, value: String)] {
@@ -53,13 +60,14 @@ struct Permits {
 
     /// As words, for a process that was forked before the grant and has the same descriptors.
     var handover: [String] {
-        grants.map { "grant\n" + $0.handover } + nested.map { "nested\n\($0.descriptor)" }
+        grants.compactMap { $0 as? LocalGrant }.map { "grant\n" + $0.handover }
+            + nested.map { "nested\n\($0.descriptor)" }
     }
 
     /// - Parameters:
     ///   - enclosing: permits of commands around, by the paths that were named.
     ///   - order: the paths of the command line.
-    init(grants: [Grant], enclosing: [(path: String, found: Nesting.Found)], order: [String]) {
+    init(grants: [any Grant], enclosing: [(path: String, found: Nesting.Found)], order: [String]) {
         self.grants = grants
         nested = enclosing.map(\.found.nested)
         for path in order where !told.contains(where: { $0.path == path }) {
@@ -76,7 +84,7 @@ struct Permits {
         for part in handover {
             let kind = part.prefix { $0 != "\n" }
             let rest = String(part.dropFirst(kind.count + 1))
-            if kind == "grant", let grant = Grant(handover: rest) { grants.append(grant) }
+            if kind == "grant", let grant = LocalGrant(handover: rest) { grants.append(grant) }
             if kind == "nested", let descriptor = Int32(rest) { nested.append(Nesting.Nested(descriptor: descriptor)) }
         }
     }

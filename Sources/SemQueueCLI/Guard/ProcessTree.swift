@@ -1,14 +1,18 @@
 internal import Glibc
+internal import SemQueue
 
 /// The processes that descend from one, as /proc tells.
 enum ProcessTree {
-    /// All living descendants of `root`, parents before children. Zombies are left out.
+    /// All living descendants of `root`, parents before children. Zombies are left out, and so are those that
+    /// carry our links to other hosts, with all below them.
     static func descendants(of root: Int32) -> [Int32] {
+        let carriers = Carriers.all
         var children: [Int32: [Int32]] = [:]
         for (pid, parent) in all() { children[parent, default: []].append(pid) }
         var found: [Int32] = []
         var open = children[root] ?? []
         while let pid = open.popLast() {
+            if carriers.contains(pid) { continue }
             found.append(pid)
             open += children[pid] ?? []
         }

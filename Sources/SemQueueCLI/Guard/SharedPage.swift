@@ -22,11 +22,13 @@ struct SharedPage {
         var isStarted: Int32
         var isRunning: Int32
         var commandStop: Int32
+        var newsCount: Int32
     }
 
     private static let size = 1 << 20  // only pages that are touched take memory
     private static let startOffset = 4096
     private static let messageOffset = size - 8192
+    private static let newsOffset = messageOffset - 32768
 
     private let base: UnsafeMutableRawPointer
     private var record: UnsafeMutablePointer<Record> { base.assumingMemoryBound(to: Record.self) }
@@ -86,6 +88,8 @@ struct SharedPage {
         var permits: [String]
         var environment: [(name: String, value: String)]
         var descriptors: [Int32]
+        /// When it is too late, on CLOCK_BOOTTIME. Not on the page: known to whoever is forked after the grant.
+        var startBy: Duration?
     }
 
     /// Kept as words that end in a zero byte: a count and the permits, a count and the descriptors, the
@@ -112,9 +116,21 @@ struct SharedPage {
             let words =
                 ["\(newValue.permits.count)"] + newValue.permits + ["\(newValue.descriptors.count)"]
                 + newValue.descriptors.map(String.init) + newValue.environment.flatMap { [$0.name, $0.value] }
-            setText((words + [""]).joined(by: "\0"), at: Self.startOffset, room: Self.messageOffset)
+            setText((words + [""]).joined(by: "\0"), at: Self.startOffset, room: Self.newsOffset)
             record.pointee.isStarted = 1
         }
+    }
+
+    /// What people should know of the permits: how many lines there have been, and the last of them.
+    var news: (count: Int, lines: [String]) {
+        let lines = text(at: Self.newsOffset).split(separator: "\n").map(String.init)
+        return (Int(record.pointee.newsCount), lines)
+    }
+
+    func add(news lines: [String]) {
+        let kept = Array((news.lines + lines.map { $0.replacing("\n", with: " ") }).suffix(16))
+        setText(kept.joined(by: "\n"), at: Self.newsOffset, room: Self.messageOffset)
+        record.pointee.newsCount += Int32(lines.count)
     }
 
     /// Why the permit is gone, for `semq` to say.

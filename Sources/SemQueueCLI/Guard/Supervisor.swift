@@ -9,7 +9,7 @@ struct Supervisor {
     let permits: Permits
     /// Told that the command has stopped (with the signal) or goes on (nil).
     let stateChanged: (Int32?) -> Void
-    /// Told that the permit is gone, before the tree is ended.
+    /// Told that the permit is gone, before the tree is ended, or that there is news on the page.
     let permitLost: () -> Void
 
     private var state = GuardState()
@@ -39,6 +39,7 @@ struct Supervisor {
 
     /// Returns when the command has ended, its outcome is on the page and the permits are given back.
     mutating func run() {
+        permits.keep()
         var nextInspection = Duration.monotonic() + .seconds(1)
         while true {
             if commandHasEnded, perform(state.handle(.commandEnded, at: .monotonic())) == .finish { break }
@@ -94,7 +95,12 @@ struct Supervisor {
             semq_reap_child(pid, kind)
             if commandHasEnded, perform(state.handle(.commandEnded, at: .monotonic())) == .finish { return .finish }
         }
-        return childless ? perform(state.handle(.treeEnded, at: .monotonic())) : .none
+        return childless || isAlone ? perform(state.handle(.treeEnded, at: .monotonic())) : .none
+    }
+
+    /// Whether nothing is left but what carries our links. Asked only while a tree is being ended.
+    private var isAlone: Bool {
+        state.phase != .running && !Carriers.all.isEmpty && ProcessTree.descendants(of: getpid()).isEmpty
     }
 
     /// The kernel hangs up a stopped job that nobody is left to continue, unless one of its processes has a
@@ -110,6 +116,11 @@ struct Supervisor {
 
     private mutating func inspect() {
         hangUpForsakenJob()
+        let news = permits.grants.flatMap { $0.news() }
+        if !news.isEmpty {
+            page.add(news: news)
+            permitLost()
+        }
         guard state.phase == .running, let (grant, loss) = permits.loss() else { return }
         page.message = loss.message(at: grant.path)
         page.outcome = .lost
@@ -130,12 +141,12 @@ struct Supervisor {
     }
 }
 
-extension Grant.Loss {
+extension PermitLoss {
     /// Between SIGTERM and SIGKILL for the command's processes.
     var grace: Duration {
         switch self {
         case .fileReplaced: .seconds(5)
-        case .released(_, _, let grace): grace
+        case .released(_, _, let grace), .cutOff(_, let grace): grace
         }
     }
 
@@ -143,8 +154,8 @@ extension Grant.Loss {
         switch self {
         case .fileReplaced:
             "\(path): the lock is lost, because the queue file was deleted or replaced while it was held"
-        case .released(let by, let reason, _):
-            "\(path): \(by) has ended this turn: \(reason)"
+        case .released(let by, let reason, _): "\(path): \(by) has ended this turn: \(reason)"
+        case .cutOff(let why, _): "\(path): the lock is lost: \(why)"
         }
     }
 }

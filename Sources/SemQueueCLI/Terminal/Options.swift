@@ -94,7 +94,7 @@ struct Options {
 // MARK: values, each refused with a sentence
 
 extension Options {
-    private func wrong(_ name: String, _ value: String, _ wanted: String) -> SemaphoreError {
+    func wrong(_ name: String, _ value: String, _ wanted: String) -> SemaphoreError {
         SemaphoreError(.usage, "--\(name) \(value.printable): wants \(wanted)")
     }
 
@@ -131,17 +131,7 @@ extension Address {
         case .local(let path): return path
         case .remote(let host, let path):
             throw SemaphoreError(
-                .unreachable,
-                "\(text): this version takes turns on its own machine only; "
-                    + "with semq installed there: ssh \(Self.sshWords(host)) semq acquire \(path) -- COMMAND")
+                .unreachable, "\(text): this can't be done from here yet; on \(host.name): semq … \(path)")
         }
-    }
-
-    /// The host as ssh(1) takes it: a port is an option there.
-    private static func sshWords(_ host: String) -> String {
-        guard let colon = host.lastIndex(of: ":"), let port = UInt16(host[host.index(after: colon)...]) else {
-            return host
-        }
-        return "-p \(port) \(host[..<colon])"
     }
 }

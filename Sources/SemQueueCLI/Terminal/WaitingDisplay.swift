@@ -7,7 +7,7 @@ internal import SemQueue
 final class WaitingDisplay: WaitObserver {
     private let talk: AcquireCommand.Talk
     private let isSingle: Bool
-    private let prepare: (Place?) -> Void
+    private let prepare: (PlaceLocks?) -> Void
     private let redraws = Terminal.isTerminal(STDERR_FILENO)
     private let start = Duration.monotonic()
 
@@ -21,7 +21,7 @@ final class WaitingDisplay: WaitObserver {
     /// - Parameters:
     ///   - isSingle: one queue is waited for, so that its place can be given up on a stop.
     ///   - prepare: called with the place when the grant is near, and with nil when that has come to nothing.
-    init(talk: AcquireCommand.Talk, isSingle: Bool, prepare: @escaping (Place?) -> Void) {
+    init(talk: AcquireCommand.Talk, isSingle: Bool, prepare: @escaping (PlaceLocks?) -> Void) {
         self.talk = talk
         self.isSingle = isSingle
         self.prepare = prepare
@@ -37,10 +37,21 @@ final class WaitingDisplay: WaitObserver {
 
     // MARK: what the wait tells
 
-    func made(_ path: String, concurrency: Int) {
+    func made(_ place: String, concurrency: Int) {
         guard talk > .quiet else { return }
-        say("made the queue \(LocalHost.name):\(QueueStatus.absolute(path)), concurrency \(concurrency)")
+        say("made the queue \(place), concurrency \(concurrency)")
     }
+
+    func tells(_ news: String) {
+        guard talk > .quiet else { return }
+        say(news)
+    }
+
+    func speaks(to descriptor: Int32) {
+        if isSingle { semq_waiting_farewell(descriptor) }
+    }
+
+    var showsEachSecond: Bool { redraws && talk > .quiet }
 
     func recovered(_ path: String) {
         guard talk > .quiet else { return }
@@ -49,15 +60,15 @@ final class WaitingDisplay: WaitObserver {
         )
     }
 
-    func joined(_ place: Place) {
-        if isSingle {
-            semq_waiting_place(place.descriptor, place.start, place.length, place.slotStart, place.slotLength)
+    func joined(_ place: any Place) {
+        if isSingle, let locks = place.locks {
+            semq_waiting_place(locks.descriptor, locks.start, locks.length, locks.slotStart, locks.slotLength)
         }
     }
 
-    func isNext(_ place: Place) {
+    func isNext(_ place: any Place) {
         isNewlyNext = true
-        if isSingle { prepare(place) }
+        if isSingle, let locks = place.locks { prepare(locks) }
     }
 
     func left() { prepare(nil) }
@@ -66,24 +77,23 @@ final class WaitingDisplay: WaitObserver {
 
     func lostPlace() -> Bool { semq_waiting_was_stopped() }
 
-    func stuck(_ path: String) {
+    func stuck(_ path: String, by who: String) {
         guard talk > .quiet else { return }
-        let who = MutexHolder.find(path).map { "\($0)" } ?? "a process that can't be seen from here"
         draw("\(path): \(who) stands still with the queue's mutex; let it go on (kill -CONT) or end it")
     }
 
-    func look(_ place: Place) -> Duration? {
+    func look(_ place: any Place) -> Duration? {
         look(hasChanged: place.hasChanged) { waited in
             let standing = Standing(place)
             return (standing.line(waited: waited), standing.line(waited: nil, withTimes: false))
         }
     }
 
-    func look(_ paths: [String]) -> Duration? {
+    func look(_ semaphores: [any NamedSemaphore]) -> Duration? {
         look(hasChanged: { true }) { waited in
-            let queues = paths.map { "\($0) \(Self.holders($0) ?? "is not free")" }.joined(separator: "; ")
+            let queues = semaphores.map { "\($0.name) \(Self.holders($0) ?? "is not free")" }.joined(separator: "; ")
             let line =
-                "waiting for the first of \(paths.count)\(waited.map { ", \(Standing.span($0))" } ?? ""): \(queues)"
+                "waiting for the first of \(semaphores.count)\(waited.map { ", \(Standing.span($0))" } ?? ""): \(queues)"
             return (line, line)
         } ?? .seconds(5)
     }
@@ -142,14 +152,14 @@ final class WaitingDisplay: WaitObserver {
     }
 
     /// What keeps a queue from granting, for a refusal; nil if that can't be read.
-    static func obstacle(_ path: String) -> String? {
-        guard let status = try? QueueStatus(path: path) else { return nil }
+    static func obstacle(_ semaphore: any NamedSemaphore) -> String? {
+        guard let status = try? semaphore.status() else { return nil }
         return status.paused.map { "paused by \($0.by): \($0.reason)" } ?? Standing.held(status, now: .now())
     }
 
     /// Who holds a queue; nil if nobody does or that can't be read.
-    static func holders(_ path: String) -> String? {
-        (try? QueueStatus(path: path)).flatMap { Standing.held($0, now: .now()) }
+    static func holders(_ semaphore: any NamedSemaphore) -> String? {
+        (try? semaphore.status()).flatMap { Standing.held($0, now: .now()) }
     }
 }
 
@@ -159,7 +169,7 @@ struct Standing {
     var ahead: Int
     var status: QueueStatus
 
-    init(_ place: Place) {
+    init(_ place: any Place) {
         status = place.holders()
         path = place.path
         ahead = place.ahead()

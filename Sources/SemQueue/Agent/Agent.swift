@@ -1,0 +1,106 @@
+internal import CSemQueue
+internal import Glibc
+
+/// `semq agent`: what clients on other hosts talk to, over its standard input and output. It is an ordinary
+/// local member of the queues on its host.
+package final class Agent {
+    private let client: Stream
+    private let alarm = Alarm()
+
+    package init() {
+        client = Stream(input: dup(STDIN_FILENO), output: dup(STDOUT_FILENO))
+        // A connection that ends is no reason to.
+        for number in [SIGHUP, SIGPIPE] { semq_signal_default(number, true) }
+    }
+
+    /// Serves one client until it leaves.
+    /// - Throws: ``SemaphoreError`` where what talks to it is no client.
+    package func run() throws {
+        guard try greet() else { return }
+        while let request = nextMessage(within: nil) {
+            guard try serve(request) else { break }
+        }
+        drain()
+    }
+
+    private func greet() throws -> Bool {
+        guard let greeting = nextMessage(within: Hello.timeLimit) else {
+            throw SemaphoreError(.usage, "nobody said hello: this is what a semq on another host talks to")
+        }
+        do throws(SemaphoreError) {
+            let answer = try Hello.answer(to: greeting)
+            // On a line of its own, whatever was printed before.
+            client.send([UInt8(ascii: "\n")] + answer.bytes)
+            return true
+        } catch {
+            client.send(
+                [UInt8(ascii: "\n")]
+                    + Message(
+                        "semq-agent", [("nonce", greeting["nonce"] ?? "?"), ("version", "0"), ("text", error.message)]
+                    )
+                    .bytes)
+            drain()
+            if greeting.verb == "semq" { return false }
+            throw error
+        }
+    }
+
+    /// The next message, or nil at the end of the stream or of the limit.
+    private func nextMessage(within limit: Duration?) -> Message? {
+        let end = limit.map { Duration.monotonic() + $0 }
+        while true {
+            switch client.receive() {
+            case .message(let message): return message
+            case .end: return nil
+            case .garbage(let garbage):
+                let sample = String(decoding: garbage.sample, as: UTF8.self)
+                client.send(SemaphoreError(.usage, "what comes is not semq's protocol: \(sample)").asMessage)
+                return nil
+            case .nothing: break
+            }
+            let rest = end.map { $0 - .monotonic() } ?? .seconds(3600)
+            if rest <= .zero { return nil }
+            awaitDescriptors(client.pollEvents, alarm, rest)
+            client.flush()
+        }
+    }
+
+    /// What was said last gets out, if the client takes it within a second.
+    private func drain() {
+        let end = Duration.monotonic() + .seconds(1)
+        while client.hasUnsent, Duration.monotonic() < end {
+            awaitDescriptors([pollfd(fd: client.output, events: Int16(POLLOUT), revents: 0)], alarm, .milliseconds(100))
+            client.flush()
+        }
+    }
+
+    /// - Returns: false when the conversation is over.
+    private func serve(_ request: Message) throws -> Bool {
+        do {
+            switch request.verb {
+            case "acquire": return try AgentMember(request, client).run()
+            case "resume": return resume(request)
+            case "goodbye":
+                client.send(Message("bye"))
+                return false
+            default: for answer in try AgentAnswers.to(request) { client.send(answer) }
+            }
+        } catch let error as SemaphoreError {
+            client.send(error.asMessage)
+        }
+        return true
+    }
+
+    /// Carries the client on to the agent that it had before.
+    private func resume(_ request: Message) -> Bool {
+        guard let name = request["agent"], let descriptor = Rendezvous.connect(to: name) else {
+            client.send(
+                Message("error", [("code", "gone"), ("text", "the agent that held the place is no longer there")]))
+            return true
+        }
+        let agent = Stream(input: descriptor, output: descriptor)
+        agent.send(request)
+        Relay.run(client, agent)
+        return false
+    }
+}

@@ -1,0 +1,56 @@
+/// A permit: a slot that is held, on this host or another.
+package protocol Grant: AnyObject, Sendable {
+    /// The semaphore as it was named.
+    var path: String { get }
+    /// The queue's random name, the same by whatever path or host it is reached.
+    var queue: UInt64 { get }
+    var ticket: Ticket { get }
+    var slot: Int { get }
+    /// The fencing token.
+    var token: Int64 { get }
+    /// The descriptor to hand to a command, so that the lock follows the work; nil where there is none on this host.
+    var descriptor: Int32? { get }
+
+    /// When, on CLOCK_BOOTTIME, it is too late to start anything under the permit; nil: never while it stands.
+    var startBy: Duration? { get }
+
+    /// Why the permit no longer stands, or nil. To be asked about once a second.
+    func loss() -> PermitLoss?
+    /// What has happened to the permit since the last call that people should know.
+    func news() -> [String]
+
+    /// Keeps the permit from now on, in this process, until it is let alone or released.
+    /// - Parameter changed: called on some thread when there may be a loss or news.
+    func keep(_ changed: @escaping @Sendable () -> Void) throws(SemaphoreError)
+    /// Stops keeping: another process is to go on.
+    func letAlone()
+    /// Begins to keep a permit whose keeper was killed.
+    func takeOver()
+
+    /// Renders what a release will write, and drops it.
+    func rehearseRelease()
+    /// Gives the permit back, in whichever process it is called.
+    /// - Parameter mayBeDone: somebody who was killed may have done it already.
+    func release(mayBeDone: Bool)
+}
+
+extension Grant {
+    package func release() { release(mayBeDone: false) }
+
+    // A permit on this host is kept by the kernel.
+    package var startBy: Duration? { nil }
+    package func news() -> [String] { [] }
+    package func keep(_ changed: @escaping @Sendable () -> Void) throws(SemaphoreError) {}
+    package func letAlone() {}
+    package func takeOver() {}
+}
+
+/// Why a permit ended before its holder wanted it to.
+package enum PermitLoss: Equatable, Sendable {
+    /// The path no longer names the queue file: others may hold what we hold.
+    case fileReplaced
+    /// Somebody ended it with `semq release`.
+    case released(by: String, reason: String, grace: Duration)
+    /// The host that keeps it can't be reached, or no longer knows of it.
+    case cutOff(why: String, grace: Duration)
+}

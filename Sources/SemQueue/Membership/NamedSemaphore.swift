@@ -1,0 +1,37 @@
+/// A queue that can be waited in, on this host or another.
+package protocol NamedSemaphore: Sendable {
+    /// As it was named.
+    var name: String { get }
+
+    /// The queue's random name; the queue is made if it is missing.
+    func identify(_ request: Request, alarm: Alarm, observer: any WaitObserver) throws -> UInt64
+
+    /// Waits for a permit.
+    /// - Throws: ``SemaphoreError``; nothing is held and nothing left behind then.
+    func acquire(_ request: Request, alarm: Alarm, observer: any WaitObserver) throws -> Outcome
+
+    /// Who holds and who waits.
+    func status() throws -> QueueStatus
+}
+
+/// A queue file on this host.
+package struct LocalSemaphore: NamedSemaphore {
+    package let name: String
+
+    package init(_ path: String) { name = path }
+
+    package func identify(_ request: Request, alarm: Alarm, observer: any WaitObserver) throws -> UInt64 {
+        try Member.identify(name, request, alarm: alarm, observer: observer)
+    }
+
+    package func acquire(_ request: Request, alarm: Alarm, observer: any WaitObserver) throws -> Outcome {
+        try Member.acquire(name, request, alarm: alarm, observer: observer)
+    }
+
+    package func status() throws -> QueueStatus { try QueueStatus(path: name) }
+
+    /// A permit of an ancestor's on this queue that still stands.
+    package func permit(among held: Nesting, _ request: Request) throws -> Nesting.Found? {
+        try held.permit(on: name, anyFilesystem: request.anyFilesystem)
+    }
+}

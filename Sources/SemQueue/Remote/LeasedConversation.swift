@@ -1,0 +1,272 @@
+internal import Glibc
+
+/// A conversation with one agent that outlives its connections: sends the lease's heartbeats, connects anew
+/// when they are not answered, and resumes. Whoever owns it calls ``next(_:within:)`` again and again; it has no
+/// thread of its own, and goes on in a forked process.
+final class LeasedConversation {
+    enum Event {
+        case message(Message)
+        /// The connection is lost or silent; new ones are tried.
+        case cut
+        /// The agent is heard again, by the old connection or a new one.
+        case resumed(after: Duration)
+        /// There is nothing to go on with.
+        case ended(End)
+    }
+
+    enum End {
+        /// The agent is no longer there, or has given up on us.
+        case gone(String)
+        /// Somebody else has gone on with our lease.
+        case superseded
+        /// Nobody was reached before the lease ended.
+        case cutOff
+        /// The agent is of no use.
+        case failed(SemaphoreError)
+    }
+
+    private(set) var lease: ClientLease
+    private let agent: AgentCommand
+    private var current: Conversation?
+    /// What a new connection shows the agent to be known by.
+    private var identity: (agent: String, secret: String)?
+    private var cutSince: Duration?
+    private var attempts: [Attempt] = []
+    private var nextAttempt = Duration.zero
+    private var oldestUnanswered: Duration?
+    private var answerTook = Duration.milliseconds(100)
+
+    private final class Attempt {
+        let conversation: Conversation
+        let begun: Duration
+        var askedToResume: Duration?
+
+        init(_ conversation: Conversation, at now: Duration) {
+            self.conversation = conversation
+            begun = now
+        }
+    }
+
+    /// - Parameters:
+    ///   - conversation: open, and about to be asked for the lease.
+    ///   - now: before it is.
+    init(_ conversation: Conversation, agent: AgentCommand, length: Duration, at now: Duration) {
+        self.agent = agent
+        current = conversation
+        lease = ClientLease(length: length, at: now)
+    }
+
+    /// From here on a lost connection can be resumed.
+    func identify(agent: String, secret: String) { identity = (agent, secret) }
+
+    /// A descriptor by which a last word can be said from a signal handler; −1 while there is no connection.
+    var descriptor: Int32 { cutSince == nil ? current?.stream.output ?? -1 : -1 }
+
+    var isCut: Bool { cutSince != nil }
+
+    func send(_ message: Message) { current?.send(message) }
+
+    /// Ends all connections at once.
+    func close() {
+        current?.close()
+        current = nil
+        for attempt in attempts { attempt.conversation.close() }
+        attempts = []
+    }
+
+    /// Says goodbye and waits until that was heard, so that nobody has to wait for the lease to end; then ends.
+    func farewell(within limit: Duration) {
+        let end = Duration.sinceBoot() + limit
+        let alarm = Alarm()
+        var isSaid = false
+        while case let rest = end - .sinceBoot(), rest > .zero {
+            if !isCut, !isSaid {
+                send(Message("goodbye"))
+                isSaid = true
+            }
+            switch next(alarm, within: rest) {
+            case .message(let message) where message.verb == "bye": return close()
+            case .ended: return close()
+            case .cut: isSaid = false
+            default: break
+            }
+        }
+        close()
+    }
+
+    /// The connection for other requests, where it is sound; this conversation is over.
+    func takeConversation() -> Conversation? {
+        guard !isCut else { return nil }
+        defer { current = nil }
+        return current
+    }
+
+    /// The connection is another process's: connect anew, and resume.
+    func abandonConnection() {
+        current = nil
+        begin(cutAt: .sinceBoot())
+    }
+
+    // MARK: going on
+
+    /// Waits for what happens next, and keeps the lease meanwhile.
+    /// - Returns: nil when `limit` has passed or the alarm was rung or nudged.
+    func next(_ alarm: Alarm, within limit: Duration) -> Event? {
+        let end = Duration.sinceBoot() + limit
+        while true {
+            if let event = step() { return event }
+            let now = Duration.sinceBoot()
+            guard now < end, !alarm.isRung else { return nil }
+            let isUndisturbed = awaitDescriptors(pollEvents, alarm, min(end, wakeTime(now)) - now)
+            current?.stream.flush()
+            if !isUndisturbed { return step() }
+        }
+    }
+
+    private func wakeTime(_ now: Duration) -> Duration {
+        var time = lease.nextBeat
+        if isCut {
+            time = min(nextAttempt, lease.start(of: .over))
+        } else if let suspicion {
+            time = min(time, suspicion)
+        }
+        return max(now, time)
+    }
+
+    private var pollEvents: [pollfd] {
+        (current?.pollEvents ?? []) + attempts.flatMap { $0.conversation.pollEvents }
+    }
+
+    /// When an unanswered heartbeat makes the connection suspect.
+    private var suspicion: Duration? {
+        oldestUnanswered.map { $0 + min(max(.seconds(1), answerTook * 4), lease.length / 5) }
+    }
+
+    private func step() -> Event? {
+        let now = Duration.sinceBoot()
+        if let event = readCurrent(now) { return event }
+        if current != nil, now >= lease.nextBeat {
+            oldestUnanswered = oldestUnanswered ?? now
+            current?.send(Message("beat", [("number", "\(lease.beat(at: now))")]))
+        }
+        if !isCut, let suspicion, now >= suspicion {
+            begin(cutAt: oldestUnanswered ?? now)
+            return .cut
+        }
+        guard isCut else { return nil }
+        if lease.phase(at: now) == .over { return .ended(.cutOff) }
+        guard identity != nil else { return .ended(.gone("the connection was lost")) }
+        if now >= nextAttempt { attempt(now) }
+        return advance(now)
+    }
+
+    private func readCurrent(_ now: Duration) -> Event? {
+        while let current {
+            switch current.receive() {
+            case .message(let message):
+                switch message.verb {
+                case "beat":
+                    if let event = answered(message, now) { return event }
+                case "superseded": return .ended(.superseded)
+                default: return .message(message)
+                }
+            case .nothing: return nil
+            case .garbage(let garbage): return .ended(.failed(current.garbage(garbage)))
+            case .end:
+                current.close()
+                self.current = nil
+                guard !isCut else { return nil }
+                begin(cutAt: now)
+                return .cut
+            }
+        }
+        return nil
+    }
+
+    private func answered(_ message: Message, _ now: Duration) -> Event? {
+        guard let number = message.integer("number") else { return nil }
+        if let oldestUnanswered { answerTook = now - oldestUnanswered }
+        lease.answered(number)
+        oldestUnanswered = nil
+        return healed(now)
+    }
+
+    private func healed(_ now: Duration) -> Event? {
+        guard let since = cutSince else { return nil }
+        cutSince = nil
+        for attempt in attempts { attempt.conversation.close() }
+        attempts = []
+        return .resumed(after: now - since)
+    }
+
+    private func begin(cutAt time: Duration) {
+        cutSince = time
+        oldestUnanswered = nil
+        nextAttempt = .sinceBoot()
+    }
+
+    // MARK: connecting anew
+
+    private static let mostAttempts = 8
+    private static let attemptLasts = Duration.seconds(10)
+
+    private func attempt(_ now: Duration) {
+        // Hosts that come back meet all their clients at once: not all at the same beat.
+        nextAttempt = now + .milliseconds(Int64.random(in: 300...500))
+        if attempts.count >= Self.mostAttempts {
+            // The oldest stays, for hosts that take long; the others get a few seconds each.
+            attempts.remove(at: 1).conversation.close()
+        }
+        guard let conversation = try? Conversation(agent, isAttended: false) else { return }
+        attempts.append(Attempt(conversation, at: now))
+    }
+
+    private func advance(_ now: Duration) -> Event? {
+        var isResuming = attempts.contains { $0.askedToResume.map { now - $0 < .seconds(2) } ?? false }
+        for (index, attempt) in attempts.enumerated().reversed() {
+            attempt.conversation.advance()
+            switch attempt.conversation.state {
+            case .greeting:
+                if now - attempt.begun > Self.attemptLasts { remove(index) }
+            case .failed: remove(index)
+            case .open where attempt.askedToResume == nil:
+                // One at a time: the newest to resume ends the one before.
+                guard !isResuming, let identity else { continue }
+                isResuming = true
+                attempt.askedToResume = now
+                attempt.conversation.send(
+                    Message(
+                        "resume",
+                        [
+                            ("agent", identity.agent), ("secret", identity.secret),
+                            ("number", "\(lease.beat(at: now))"),
+                        ]))
+            case .open:
+                if let event = answer(to: attempt, index, now) { return event }
+            }
+        }
+        return nil
+    }
+
+    private func remove(_ index: Int) { attempts.remove(at: index).conversation.close() }
+
+    private func answer(to attempt: Attempt, _ index: Int, _ now: Duration) -> Event? {
+        switch attempt.conversation.receive() {
+        case .nothing: return nil
+        case .end, .garbage:
+            remove(index)
+            return nil
+        case .message(let message) where message.verb == "resumed":
+            attempts.remove(at: index)
+            current?.close()
+            current = attempt.conversation
+            if let number = message.integer("number") { lease.answered(number) }
+            return healed(now)
+        case .message(let message) where message.verb == "error":
+            if message["code"] == "gone" { return .ended(.gone(message["text"] ?? "the agent is no longer there")) }
+            remove(index)
+            return nil
+        case .message: return nil
+        }
+    }
+}

@@ -1,0 +1,143 @@
+internal import Glibc
+
+/// A permit that an agent on another host holds for us, as long as it hears from us.
+///
+/// Somebody must keep it: ``keep(_:)`` starts a thread that sends the heartbeats and finds out when the command
+/// has to end. Before a fork it is let alone, and the process that goes on keeps it.
+package final class RemoteGrant: Grant, @unchecked Sendable {
+    package let path: String
+    package let ticket: Ticket
+    package let slot: Int
+    package let token: Int64
+    package let queue: UInt64
+
+    // Touched by the keeping thread while there is one, otherwise by the owner.
+    private let session: LeasedConversation
+    private let options: RemoteSemaphore.Options
+    private let state = Guarded(State())
+    private var keeper: (thread: BlockingThread, alarm: Alarm)?
+
+    private struct State {
+        var loss: PermitLoss?
+        var news: [String] = []
+        var isDone = false
+    }
+
+    init?(_ message: Message, _ semaphore: RemoteSemaphore, _ session: LeasedConversation) {
+        guard let ticket = Ticket(message), let slot = message.integer("slot"), let token = message.integer("token"),
+            let queue = message["queue"].flatMap({ UInt64($0, radix: 16) })
+        else { return nil }
+        path = semaphore.name
+        options = semaphore.options
+        self.ticket = ticket
+        self.slot = Int(clamping: slot)
+        self.token = token
+        self.queue = queue
+        self.session = session
+    }
+
+    package var descriptor: Int32? { nil }
+
+    package var startBy: Duration? { options.warnsOnly ? nil : session.lease.start(of: .ending) }
+
+    package func rehearseRelease() {}
+
+    package func loss() -> PermitLoss? { state.withLock { $0.loss } }
+
+    package func news() -> [String] {
+        state.withLock { state in
+            defer { state.news = [] }
+            return state.news
+        }
+    }
+
+    // MARK: keeping
+
+    package func keep(_ changed: @escaping @Sendable () -> Void) throws(SemaphoreError) {
+        guard keeper == nil else { return }
+        let alarm = Alarm()
+        keeper = (
+            try BlockingThread.start { [self] in
+                while !alarm.isRung, attend(alarm, changed) {}
+            }, alarm
+        )
+    }
+
+    package func letAlone() {
+        guard let keeper else { return }
+        keeper.alarm.ring()
+        keeper.thread.join()
+        self.keeper = nil
+    }
+
+    package func takeOver() { session.abandonConnection() }
+
+    /// One step.
+    /// - Returns: false when there is nothing left to keep.
+    private func attend(_ alarm: Alarm, _ changed: () -> Void) -> Bool {
+        let now = Duration.sinceBoot()
+        if session.lease.phase(at: now) >= .ending, loss() == nil, !options.warnsOnly {
+            lose("no answer from the host for \((now - session.lease.proven).rounded)", changed)
+        }
+        let event = session.next(alarm, within: session.lease.nextChange(at: now) - now)
+        switch event {
+        case nil: return true
+        case .cut:
+            let left = session.lease.start(of: .ending) - .sinceBoot()
+            tell("\(path): the connection is lost; the command is ended in \(left.rounded) unless it is back", changed)
+        case .resumed(let time): tell("\(path): connected again after \(time.rounded)", changed)
+        case .ended(let end):
+            switch end {
+            case .gone(let why): lose(why, changed)
+            case .superseded: lose("somebody else has taken over this connection", changed)
+            case .cutOff: lose("no connection for \(options.lease.rounded)", changed)
+            case .failed(let error): lose(error.message, changed)
+            }
+            return false
+        case .message(let message): take(message, changed)
+        }
+        return true
+    }
+
+    private func take(_ message: Message, _ changed: () -> Void) {
+        switch message.verb {
+        case "removed":
+            let grace = message.duration("grace") ?? .seconds(5)
+            lose(
+                PermitLoss.released(by: message["by"] ?? "?", reason: message["reason"] ?? "?", grace: grace), changed)
+        case "lost": lose(PermitLoss.fileReplaced, changed)
+        default: break
+        }
+    }
+
+    private func lose(_ why: String, _ changed: () -> Void) {
+        // All that runs under the permit is dead when the agent gives it to somebody else.
+        let grace = session.lease.start(of: .killing) - .sinceBoot()
+        lose(PermitLoss.cutOff(why: why, grace: max(.zero, min(grace, session.lease.length / 5))), changed)
+    }
+
+    private func lose(_ loss: PermitLoss, _ changed: () -> Void) {
+        if options.warnsOnly, case .cutOff(let why, _) = loss {
+            return tell("\(path): the lock is lost: \(why); the command goes on, perhaps not alone", changed)
+        }
+        state.withLock { if $0.loss == nil { $0.loss = loss } }
+        changed()
+    }
+
+    private func tell(_ text: String, _ changed: () -> Void) {
+        state.withLock { $0.news.append(text) }
+        changed()
+    }
+
+    // MARK: giving back
+
+    package func release(mayBeDone: Bool) {
+        letAlone()
+        let isDone = state.withLock { state in
+            defer { state.isDone = true }
+            return state.isDone
+        }
+        guard !isDone else { return }
+        session.farewell(within: .seconds(2))
+    }
+}

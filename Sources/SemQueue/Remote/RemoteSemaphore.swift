@@ -1,0 +1,141 @@
+internal import Glibc
+
+/// A queue on another host, reached through its agent.
+package final class RemoteSemaphore: NamedSemaphore, @unchecked Sendable {
+    /// As it was named: `user@host:path`.
+    package let name: String
+    let path: String
+    let host: RemoteHost
+    let options: Options
+    /// A conversation that can take another request. Guarded.
+    private let idle = Guarded<Conversation?>(nil)
+
+    package struct Options: Sendable {
+        /// The lease's length.
+        package var lease = ClientLease.standard
+        /// How long to go on trying a host that can't be reached; nil fails at once.
+        package var retryConnect: Duration?
+        /// The command goes on when the lock is lost, and may overlap with another's.
+        package var warnsOnly = false
+        /// The permits of commands around this one, as they stand in its environment.
+        package var held: String?
+
+        package init() {}
+
+        package static let leases = ClientLease.lengths
+    }
+
+    package init(name: String, path: String, host: RemoteHost, options: Options) {
+        self.name = name
+        self.path = path
+        self.host = host
+        self.options = options
+    }
+
+    package func identify(_ request: Request, alarm: Alarm, observer: any WaitObserver) throws -> UInt64 {
+        var fields = request.fields.filter { $0.name != "limit" }
+        fields.append(("path", path))
+        let answer = try ask(Message("identify", fields), alarm).first
+        guard let queue = answer?["queue"].flatMap({ UInt64($0, radix: 16) }) else {
+            throw SemaphoreError(.unreachable, "\(name): the host's semq doesn't say which queue this is")
+        }
+        return queue
+    }
+
+    package func acquire(_ request: Request, alarm: Alarm, observer: any WaitObserver) throws -> Outcome {
+        do {
+            return try RemoteMember(self, request, alarm: alarm, observer: observer).run()
+        } catch let failure as Gate.Failure {
+            return failure == .interrupted ? .cancelled : .timedOut
+        }
+    }
+
+    package func status() throws -> QueueStatus {
+        var assembly = QueueStatus.Assembly()
+        for message in try ask(Message("status", [("path", path)]), Alarm()) {
+            if let status = assembly.take(message, semaphore: name) { return status }
+        }
+        throw SemaphoreError(.unreachable, "\(name): the host's semq doesn't tell its state")
+    }
+
+    // MARK: conversations
+
+    /// An open conversation: one that was kept, or a new one.
+    /// - Throws: ``SemaphoreError``; `Gate.Failure` when the alarm rings or the deadline passes.
+    func converse(_ alarm: Alarm, deadline: Duration?, _ tell: (String) -> Void = { _ in }) throws -> Conversation {
+        let kept = idle.withLock { conversation in
+            defer { conversation = nil }
+            return conversation
+        }
+        if let kept { return kept }
+        let start = Duration.monotonic()
+        var isTold = false
+        while true {
+            do {
+                return try host.connect(alarm, deadline: deadline)
+            } catch let error as SemaphoreError where error.code == .unreachable {
+                guard let limit = options.retryConnect, Duration.monotonic() - start < limit else { throw error }
+                if !isTold { tell("\(error.message); trying again for \(limit.components.seconds) s") }
+                isTold = true
+                alarm.sleep(.milliseconds(Int64.random(in: 1500...2500)))
+                if alarm.isRung { throw Gate.Failure.interrupted }
+                if let deadline, .monotonic() >= deadline { throw Gate.Failure.timedOut }
+            }
+        }
+    }
+
+    /// Keeps a conversation that has nothing under way for the next request.
+    func keep(_ conversation: Conversation) { idle.withLock { $0 = conversation } }
+
+    /// Asks for what is answered at once.
+    /// - Returns: all messages up to `end` or the only one.
+    func ask(_ request: Message, _ alarm: Alarm) throws -> [Message] {
+        let conversation = try converse(alarm, deadline: nil)
+        conversation.send(request)
+        var answers: [Message] = []
+        while let message = try conversation.next(alarm, within: .seconds(30)) {
+            if message.verb == "error" {
+                keep(conversation)
+                throw SemaphoreError(message, at: "\(host.name)")
+            }
+            answers.append(message)
+            let goesOn = ["queue", "holder", "waiter", "line", "finding"].contains(message.verb)
+            guard goesOn else {
+                keep(conversation)
+                return answers
+            }
+        }
+        throw SemaphoreError(.unreachable, "\(name): no answer within 30 seconds")
+    }
+}
+
+/// A host that semaphores are on, and how its agent is started.
+package final class RemoteHost: Sendable {
+    package let name: String
+    let agent: AgentCommand
+    private let bootstrap: (@Sendable (Alarm) throws -> Void)?
+
+    /// - Parameters:
+    ///   - agent: how the agent is started.
+    ///   - bootstrap: puts semq onto a host that has none; nil leaves that undone.
+    package init(name: String, agent: AgentCommand, bootstrap: (@Sendable (Alarm) throws -> Void)? = nil) {
+        self.name = name
+        self.agent = agent
+        self.bootstrap = bootstrap
+    }
+
+    func connect(_ alarm: Alarm, deadline: Duration?) throws -> Conversation {
+        let conversation = try Conversation(agent, isAttended: true)
+        do {
+            try conversation.open(alarm, deadline: deadline)
+            return conversation
+        } catch let error as SemaphoreError where error.systemError == ENOENT || error.systemError == EACCES {
+            guard let bootstrap else { throw error }
+            conversation.close()
+            try bootstrap(alarm)
+            let conversation = try Conversation(agent, isAttended: true)
+            try conversation.open(alarm, deadline: deadline)
+            return conversation
+        }
+    }
+}
