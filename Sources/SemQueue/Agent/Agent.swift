@@ -6,8 +6,10 @@ internal import Glibc
 package final class Agent {
     private let client: Stream
     private let alarm = Alarm()
+    private let policy: AgentPolicy
 
-    package init() {
+    package init(_ policy: AgentPolicy = .open) {
+        self.policy = policy
         client = Stream(input: dup(STDIN_FILENO), output: dup(STDOUT_FILENO))
         // A connection that ends is no reason to.
         for number in [SIGHUP, SIGPIPE] { semq_signal_default(number, true) }
@@ -77,6 +79,7 @@ package final class Agent {
     /// - Returns: false when the conversation is over.
     private func serve(_ request: Message) throws -> Bool {
         do {
+            let request = try policy.admit(request)
             switch request.verb {
             case "acquire": return try AgentMember(request, client).run()
             case "resume": return resume(request)
@@ -86,7 +89,7 @@ package final class Agent {
             default: for answer in try AgentAnswers.to(request) { client.send(answer) }
             }
         } catch let error as SemaphoreError {
-            client.send(error.asMessage)
+            client.send(policy.told(error, about: request).asMessage)
         }
         return true
     }

@@ -21,7 +21,13 @@ struct Message: Equatable, Sendable {
         if !body.isEmpty { self.fields.append(("size", "\(body.count)")) }
     }
 
-    subscript(name: String) -> String? { fields.first { $0.name == name }?.value }
+    subscript(name: String) -> String? {
+        get { fields.first { $0.name == name }?.value }
+        set {
+            fields.removeAll { $0.name == name }
+            if let newValue { fields.append((name, newValue)) }
+        }
+    }
 
     func integer(_ name: String) -> Int64? { self[name].flatMap { Int64($0) } }
 

@@ -1,0 +1,101 @@
+internal import Glibc
+
+/// What an agent's clients may do: everything that its user may, or only take turns at the queues below one
+/// folder, for a key that can do nothing else.
+package struct AgentPolicy {
+    /// Nil: no restriction.
+    private let root: Description?
+    private let folder: String
+    private let mayMake: Bool
+
+    package static let open = AgentPolicy(root: nil, folder: "", mayMake: true)
+
+    private init(root: Description?, folder: String, mayMake: Bool) {
+        self.root = root
+        self.folder = folder
+        self.mayMake = mayMake
+    }
+
+    /// - Parameters:
+    ///   - folder: below which the queues lie.
+    ///   - mayMake: whether clients may make queues there.
+    /// - Throws: ``SemaphoreError`` when it is no folder.
+    package init(below folder: String, mayMake: Bool) throws(SemaphoreError) {
+        let descriptor = Glibc.open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard descriptor >= 0 else {
+            throw SemaphoreError(
+                .usage, "agent: --restrict \(folder): \(String(cString: strerror(errno))); wants a folder",
+                systemError: errno)
+        }
+        self.init(root: Description(owning: descriptor), folder: folder, mayMake: mayMake)
+    }
+
+    /// What a restricted client may ask for. To change a queue or end somebody's turn is not among it.
+    private static let harmless: Set<String> = ["acquire", "identify", "status", "history", "resume", "goodbye"]
+
+    /// A request as it is to be done.
+    /// - Throws: ``SemaphoreError`` with code `permission` for what is not allowed.
+    func admit(_ request: Message) throws(SemaphoreError) -> Message {
+        guard root != nil else { return request }
+        guard Self.harmless.contains(request.verb) else {
+            throw SemaphoreError(.permission, "this key can only take turns, not ‘\(request.verb)’")
+        }
+        guard let name = request["path"] else { return request }
+        var admitted = request
+        admitted["path"] = try path(name)
+        if !mayMake { admitted["existing"] = "1" }
+        return admitted
+    }
+
+    /// An error that names the queue as the client did.
+    func told(_ error: SemaphoreError, about request: Message) -> SemaphoreError {
+        guard root != nil, let name = request["path"], let last = name.split(separator: "/").last,
+            error.message.hasPrefix("\(last):")
+        else { return error }
+        return SemaphoreError(
+            error.code, name + error.message.dropFirst(last.count), systemError: error.systemError)
+    }
+
+    /// The path by which a queue is opened. With a restriction this process stands in the queue's folder then,
+    /// reached folder by folder without following any link, so that nothing that is swapped meanwhile leads out.
+    private func path(_ name: String) throws(SemaphoreError) -> String {
+        guard let root else { return name }
+        let parts = name.split(separator: "/", omittingEmptySubsequences: false)
+        guard !parts.isEmpty, name.utf8.count <= 512, parts.allSatisfy(Self.isPlain) else {
+            throw SemaphoreError(
+                .permission,
+                "\(name.prefix(80)): this key reaches queues below one folder only, by names such as board.queue or "
+                    + "lab/board.queue: letters, digits, ‘.’, ‘_’ and ‘-’, no leading dot or hyphen")
+        }
+        var current = root
+        for part in parts.dropLast() {
+            let next = openat(
+                current.descriptor, String(part), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK)
+            guard next >= 0 else {
+                throw SemaphoreError(
+                    .cannotCreate, "\(name): there is no folder \(part): \(String(cString: strerror(errno)))",
+                    systemError: errno)
+            }
+            current = Description(owning: next)
+        }
+        guard fchdir(current.descriptor) == 0 else {
+            throw SemaphoreError(
+                .permission, "\(name): its folder can't be entered: \(String(cString: strerror(errno)))",
+                systemError: errno)
+        }
+        return String(parts.last!)
+    }
+
+    /// Words that mean nothing to a shell, a terminal or the file system.
+    private static func isPlain(_ part: Substring) -> Bool {
+        guard let first = part.utf8.first, first != UInt8(ascii: "."), first != UInt8(ascii: "-") else { return false }
+        return part.utf8.allSatisfy { byte in
+            switch byte {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "."), UInt8(ascii: "_"), UInt8(ascii: "-"):
+                true
+            default: false
+            }
+        }
+    }
+}
