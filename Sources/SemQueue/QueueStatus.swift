@@ -10,6 +10,11 @@ public struct QueueStatus: Hashable, Sendable {
         public var token: Int64
         public var since: Timestamp
         public var party: Party
+        /// For a holder on another host: when its lease ends unless it is heard of again. Nil for all others.
+        public var leaseExpires: Timestamp?
+        /// The holder was lost without a word. What ran under the permit on its host may still run, so the slot is
+        /// kept for it until ``leaseExpires``.
+        public var isCutOff = false
     }
 
     public struct Waiter: Hashable, Sendable {
@@ -27,7 +32,10 @@ public struct QueueStatus: Hashable, Sendable {
     public var isRecovered: Bool
     /// Who paused the queue and why, or nil.
     public var paused: Pause?
-    /// Those who hold a slot, by slot. One whose record is damaged is listed as unknown.
+    /// Nobody is granted until then, because the record of a holder on another host may have been lost; or nil.
+    public var heldOffUntil: Timestamp?
+    /// Those who hold a slot, by slot, and those whose slots are kept. One whose record is damaged is listed as
+    /// unknown.
     public var holders: [Holder]
     /// Those who wait, in their order.
     public var waiting: [Waiter]
@@ -59,13 +67,24 @@ extension QueueStatus {
     }
 
     /// Takes no lock: what changes meanwhile is seen before or after its change.
-    init(of file: QueueFile, through description: Description, withWaiting: Bool = true) {
+    init(
+        of file: QueueFile, through description: Description, withWaiting: Bool = true,
+        clock: @escaping BootTime.Clock = BootTime.clock
+    ) {
         let header = Book.header(from: description)
         semaphore = file.path
         concurrency = header?.concurrency ?? 1
         isRecovered = header?.origin == .recovered
         paused = header?.pause.map { Pause(by: $0.by, since: $0.since, reason: $0.reason) }
         holders = description.heldSlots().map { Self.holder(of: $0, description) }
+        if let header, header.remote > 0 {
+            let book = Book(file: file, description: description, made: false, clock: clock)
+            let tombstones = Self.tombstones(book, header)
+            let cutOff = tombstones.kept.map(Holder.init)
+            holders.removeAll { holder in cutOff.contains { $0.slot == holder.slot } }
+            holders = (holders + cutOff).sorted { $0.slot < $1.slot }
+            heldOffUntil = tombstones.holdoff.map(Timestamp.init(after:))
+        }
         waiting = withWaiting ? Self.waiting(description, passed: header?.passed ?? []) : []
         // Who holds by now waited when it was looked for, or the other way round.
         waiting.removeAll { waiter in holders.contains { $0.ticket == waiter.ticket } }
@@ -76,13 +95,24 @@ extension QueueStatus {
         // The lock comes a moment before the record.
         for attempt in 0..<5 {
             if let holder = QueueFile.record(SlotRecord.self, at: line, from: description)?.holder {
-                return Holder(
-                    slot: slot, ticket: holder.ticket, token: holder.token, since: holder.since, party: holder.party)
+                return Holder(holder, slot: slot)
             }
             if attempt < 4 { usleep(500) }
         }
         return Holder(
             slot: slot, ticket: Ticket(priority: 0, number: 0), token: 0, since: Timestamp(0), party: .unknown)
+    }
+
+    private static func tombstones(_ book: Book, _ header: Header) -> Tombstones {
+        var found: Tombstones
+        var attempts = 0
+        repeat {
+            if attempts > 0 { usleep(500) }
+            found = book.tombstones(header, held: book.description.heldSlots())
+            attempts += 1
+            // Without the mutex it may be that somebody was just granted.
+        } while !found.due.isEmpty && attempts < 4
+        return found
     }
 
     private static func waiting(_ description: Description, passed: [Ticket]) -> [Waiter] {
@@ -100,6 +130,26 @@ extension QueueStatus {
         let aside = records.filter { !inLine.contains($0.ticket) && description.isAlive($0.ticket) }
             .map { Waiter($0, isStopped: true) }
         return (active + aside).sorted { $0.ticket < $1.ticket }
+    }
+}
+
+extension QueueStatus.Holder {
+    fileprivate init(_ holder: SlotRecord.Holder, slot: Int) {
+        self.init(
+            slot: slot, ticket: holder.ticket, token: holder.token, since: holder.since, party: holder.party,
+            leaseExpires: holder.expires)
+    }
+
+    fileprivate init(_ kept: Tombstones.Kept) {
+        self.init(kept.holder, slot: kept.slot)
+        (isCutOff, leaseExpires) = (true, Timestamp(after: kept.rest))
+    }
+}
+
+extension Timestamp {
+    /// For people: as far from now.
+    fileprivate init(after duration: Duration) {
+        self.init(Timestamp.now().microseconds + duration.nanoseconds / 1000)
     }
 }
 

@@ -66,7 +66,7 @@ import Testing
         #expect(Header(line: waiter("x").line[...]) == nil)
     }
 
-    @Test func headersComeBackAsTheyWent() {
+    @Test func headersComeBackAsTheyWent() throws {
         var header = Header(queue: .max, concurrency: 7, origin: .set, lastTicket: 99, lastToken: 1 << 50)
         #expect(Header(line: header.line[...]) == header)
         header.pause = Header.Pause(by: "ann@ws7", since: Timestamp(5), reason: "changing the probe\nback at 3")
@@ -76,14 +76,47 @@ import Testing
         let full = Header(line: header.line[...])
         #expect(full?.passed == header.passed)
         #expect(full?.pause?.reason.hasPrefix("changing the probe") == true)
+        (header.remote, header.remoteBoot) = (1024, .max)
+        header.holdoff = Expiry(boot: .max, until: .max)
+        header.concurrency = 1024
+        header.lastTicket = (1 << 40) - 1
+        header.lastToken = .max
+        header.origin = .recovered
+        let fullest = try #require(Header(line: header.line[...]))
+        #expect(fullest.passed == header.passed)
+        #expect((fullest.remote, fullest.remoteBoot) == (1024, .max))
+        #expect(fullest.holdoff == header.holdoff)
+        #expect(fullest.pause?.reason.hasPrefix("chang") == true)
+    }
+
+    @Test func aQueueThatWasNeverUsedFromElsewhereSaysNothingOfIt() {
+        let line = String(decoding: Header(queue: 1).line, as: UTF8.self)
+        #expect(!line.contains("remote") && !line.contains("boot") && !line.contains("until"))
+    }
+
+    @Test func headersWithoutAHoldoffComeBackAsTheyWent() {
+        let header = Header(queue: 1, remote: 3, remoteBoot: 7)
+        #expect(Header(line: header.line[...]) == header)
     }
 
     @Test func slotsComeBackAsTheyWent() {
         var record = SlotRecord(queue: 1, slot: 3, holder: nil)
         #expect(SlotRecord(line: record.line[...]) == record)
-        record.holder = SlotRecord.Holder(
+        var holder = SlotRecord.Holder(
             ticket: Ticket(priority: 5, number: 1), token: 77, since: Timestamp(1), party: waiter("why").party)
+        record.state = .held(holder)
         #expect(SlotRecord(line: record.line[...]) == record)
+        #expect(!String(decoding: record.line, as: UTF8.self).contains("lease"))
+        holder.lease = .seconds(15)
+        record.state = .held(holder)
+        #expect(SlotRecord(line: record.line[...]) == record)
+        holder.expires = Timestamp(1_700_000_015_000_000)
+        record.state = .held(holder)
+        #expect(SlotRecord(line: record.line[...]) == record)
+        record.state = .dead(holder, Expiry(boot: .max - 5, until: 1 << 40))
+        #expect(SlotRecord(line: record.line[...]) == record)
+        #expect(record.holder == nil)
+        #expect(record.lastHolder == holder)
     }
 
     @Test func valuesOutOfRangeAreNoRecord() {

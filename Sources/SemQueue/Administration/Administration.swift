@@ -118,7 +118,7 @@ package struct Administration {
 
     private func find(_ number: Int64) -> (Ticket, Subject)? {
         let status = QueueStatus(of: file, through: gate.description)
-        if let holder = status.holders.first(where: { $0.ticket.number == number }) {
+        if let holder = status.holders.first(where: { $0.ticket.number == number && !$0.isCutOff }) {
             return (holder.ticket, .holder(holder.party))
         }
         return status.waiting.first { $0.ticket.number == number }.map { ($0.ticket, .waiter($0.party)) }

@@ -6,6 +6,7 @@ struct Book {
     let description: Description
     /// The file was made by this process just now.
     let made: Bool
+    var clock = BootTime.clock
 
     enum Found {
         case sound(Header)
@@ -34,15 +35,31 @@ struct Book {
         var info = stat()
         guard fstat(description.descriptor, &info) == 0 else { throw .system(.io, "can't look at", file.path) }
         let isUsed = isMember || !description.waiting().isEmpty || !description.heldSlots().isEmpty
-        if info.st_size == 0, !isUsed { return .made(try make(concurrency: concurrency ?? 1)) }
-        let slots = QueueFile.records(SlotRecord.self, in: QueueFile.slotLines, from: description).map(\.record)
+        if info.st_size == 0, !isUsed {
+            var header = try make(concurrency: concurrency ?? 1)
+            // Emptied by somebody: whoever held it from elsewhere may still be at work.
+            if !made, mark.isThere {
+                extendRemote(to: 1, &header)
+                holdOff(&header, damaged: 0)
+                QueueFile.write(header, to: description)
+            }
+            return .made(header)
+        }
+        let slotLines = QueueFile.records(SlotRecord.self, in: QueueFile.slotLines, from: description)
+        let slots = slotLines.map(\.record)
         let waiters = QueueFile.records(WaiterRecord.self, in: QueueFile.waiterLines, from: description).map(\.record)
         let known = slots.first?.queue ?? waiters.first?.queue
         guard isUsed || known != nil || beginsAsQueue else { throw foreign() }
-        let tickets = description.living() + waiters.map(\.ticket) + slots.compactMap { $0.holder?.ticket }
+        let tickets = description.living() + waiters.map(\.ticket) + slots.compactMap { $0.lastHolder?.ticket }
         var header = Header(queue: known ?? .random(in: 1...(.max)), origin: .recovered)
         header.lastTicket = tickets.map(\.number).max() ?? 0
-        header.lastToken = slots.compactMap { $0.holder?.token }.max() ?? 0
+        header.lastToken = slots.compactMap { $0.lastHolder?.token }.max() ?? 0
+        let remote = slotLines.filter { $0.record.lastHolder?.isRemote ?? false }
+            .map { $0.line - QueueFile.slotLines.lowerBound }
+        if mark.isThere || !remote.isEmpty {
+            extendRemote(to: ((remote + description.heldSlots()).max() ?? 0) + 1, &header)
+            holdOff(&header, damaged: 0)
+        }
         QueueFile.write(header, to: description)
         History(of: file.path).append(.headerLost, at: .now(), [("concurrency", .integer(1))])
         return .recovered(header)
@@ -79,6 +96,94 @@ struct Book {
         guard made else { return header }
         ftruncate(description.descriptor, 0)
         throw error
+    }
+
+    // MARK: members on other hosts
+
+    var mark: RemoteMark { RemoteMark(of: file.path) }
+
+    /// Under the mutex: makes sure that a grant to a remote member would not be forgotten, whatever is damaged.
+    /// - Returns: whether the header must be written.
+    /// - Throws: ``SemaphoreError`` when that can't be made sure.
+    func admitRemote(to slot: Int, _ header: inout Header) throws(SemaphoreError) -> Bool {
+        try mark.make()
+        let before = header
+        guard extendRemote(to: slot + 1, &header) else { throw metadataFailed() }
+        header.remoteBoot = clock().boot
+        return header != before
+    }
+
+    /// What a grant to a remote member rests on could not be written.
+    func metadataFailed() -> SemaphoreError {
+        .system(
+            .io, "can't write", file.path,
+            advice: "; members on other hosts are let in only where what they hold can be written down")
+    }
+
+    /// The records of slots up to this one are read from now on: whatever stands there that is none is replaced.
+    /// - Returns: whether that could be written.
+    @discardableResult
+    private func extendRemote(to count: Int, _ header: inout Header) -> Bool {
+        guard header.remote < count else { return true }
+        let held = description.heldSlots()
+        var isWritten = true
+        for slot in header.remote..<count where !held.contains(slot) {
+            let line = QueueFile.slotLines.lowerBound + slot
+            guard QueueFile.record(SlotRecord.self, at: line, from: description)?.slot != slot else { continue }
+            isWritten = free(slot, header) && isWritten
+        }
+        header.remote = count
+        return isWritten
+    }
+
+    private func free(_ slot: Int, _ header: Header) -> Bool {
+        let record = SlotRecord(queue: header.queue, slot: slot, state: .free)
+        return QueueFile.write(record.line, at: QueueFile.slotLines.lowerBound + slot, to: description)
+    }
+
+    /// Grants nobody for as long as any lease lasts.
+    private func holdOff(_ header: inout Header, damaged: Int) {
+        let now = clock()
+        header.remoteBoot = now.boot
+        header.holdoff = Expiry(Lease.longest, from: now)
+        History(of: file.path).append(
+            .heldOff, at: .now(),
+            [("seconds", .integer(Lease.longest.components.seconds)), ("damaged", .integer(Int64(damaged)))])
+    }
+
+    /// What remote holders that are gone have left. Costs a read where there ever was one, and nothing elsewhere.
+    func tombstones(
+        _ header: Header, held: [Int], unwritten: Tombstones.Unwritten = Tombstones.Unwritten()
+    ) -> Tombstones {
+        let first = QueueFile.slotLines.lowerBound
+        let records = QueueFile.readLines(first..<(first + header.remote), from: description)
+        return Tombstones(header, records, held: held, at: clock(), unwritten: unwritten)
+    }
+
+    /// Under the mutex: writes down what was found.
+    /// - Returns: the holders that were lost.
+    func settle(
+        _ due: [Tombstones.Change], _ header: inout Header, _ unwritten: inout Tombstones.Unwritten
+    ) -> [SlotRecord] {
+        var lost: [SlotRecord] = []
+        var damaged = 0
+        for change in due {
+            switch change {
+            case .stamp(let record):
+                lost.append(record)
+                guard case .dead(let holder, let expiry) = record.state else { continue }
+                let line = QueueFile.slotLines.lowerBound + record.slot
+                if !QueueFile.write(record.line, at: line, to: description) { unwritten.stamps[holder.token] = expiry }
+            case .mend(let slot):
+                damaged += 1
+                if !free(slot, header) { unwritten.mended.insert(slot) }
+            }
+        }
+        if damaged > 0 {
+            holdOff(&header, damaged: damaged)
+            if !QueueFile.write(header, to: description) { unwritten.holdoff = header.holdoff }
+        }
+        return lost
     }
 
     private func foreign() -> SemaphoreError {

@@ -10,6 +10,7 @@ package final class History: Sendable {
         case granted, released, lost, removed, paused, resumed
         case concurrency
         case headerLost = "header-lost"
+        case heldOff = "held-off"
     }
 
     static let limit: off_t = 1 << 20
@@ -76,8 +77,7 @@ package final class History: Sendable {
         let existing = Glibc.open(path, flags)
         guard existing < 0, errno == ENOENT else { return existing }
         let new = Glibc.open(path, flags | O_CREAT, 0o600)
-        var folder = stat()
-        if new >= 0, stat(QueueFile.parent(of: path), &folder) == 0 { fchmod(new, 0o666 & folder.st_mode) }
+        if new >= 0 { QueueFile.shareLikeFolder(new, path) }
         return new
     }
 

@@ -115,7 +115,7 @@ struct QueueFile: Sendable {
 
     /// Whoever may write in the folder may use the queue, whatever the umask. Where the folder hands
     /// its group on (setgid) the kernel has given the file that group already.
-    private static func shareLikeFolder(_ descriptor: Int32, _ path: String) {
+    static func shareLikeFolder(_ descriptor: Int32, _ path: String) {
         var info = stat()
         guard stat(parent(of: path), &info) == 0 else { return }
         fchmod(descriptor, 0o666 & info.st_mode)

@@ -274,11 +274,11 @@ extension Line.Writer {
 extension SlotRecord {
     private static let free = Array("state=free".utf8)
 
-    /// Who a slot's line says to hold it. A line that says “free” is believed unchecked: all that hangs on
-    /// it is whether a loss is told.
-    static func holder(in line: [UInt8]) -> Holder? {
+    /// What a line says of a slot that is being taken, unless it is free. A line that says “free” is believed
+    /// unchecked: all that hangs on it is whether a loss is told.
+    static func taken(in line: [UInt8]) -> SlotRecord? {
         guard !line.prefix(80).split(separator: UInt8(ascii: " ")).contains(free[...]) else { return nil }
-        return SlotRecord(line: line[...])?.holder
+        return SlotRecord(line: line[...])
     }
 }
 
@@ -292,7 +292,7 @@ extension SlotRecord: LineRecord {
         guard let ticket = reader.ticket(), let token = reader.integer("token"), let since = reader.integer("since")
         else { return nil }
         let lease = reader.integer("lease") ?? 0
-        let expires = lease == 0 ? nil : reader.integer("expires")
+        let expires = lease == 0 ? nil : reader.integer("expires").flatMap { $0 == 0 ? nil : $0 }
         let expiry = state == "dead" ? reader.expiry() : nil
         guard let party = reader.party() else { return nil }
         let holder = Holder(

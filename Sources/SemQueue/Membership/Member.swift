@@ -18,7 +18,9 @@ struct Member {
     private let made: Bool
     private let party: Party
     private let history: History
+    private let clock: BootTime.Clock
     private let news = News()
+    private let unwritten = Unwritten()
 
     /// What was found under the mutex and is told after it: nothing is printed under the mutex.
     private final class News {
@@ -30,15 +32,21 @@ struct Member {
         }
     }
 
+    /// What could not be written down, from one look to the next.
+    private final class Unwritten {
+        var tombstones = Tombstones.Unwritten()
+    }
+
     /// A new member of the queue at `path`, or an outcome without one.
     /// - Throws: ``SemaphoreError``; nothing is held and nothing left behind then.
     static func acquire(
-        _ path: String, _ request: Request, alarm: Alarm, observer: any WaitObserver, keeping kept: KeptOpen? = nil
+        _ path: String, _ request: Request, alarm: Alarm, observer: any WaitObserver, keeping kept: KeptOpen? = nil,
+        clock: @escaping BootTime.Clock = BootTime.clock
     ) throws -> Outcome {
         let deadline = request.limit.flatMap { $0 == .zero ? nil : Duration.monotonic() + $0 }
         while true {
             do {
-                let member = try Member(path, request, alarm, observer, deadline, kept)
+                let member = try Member(path, request, alarm, observer, deadline, kept, clock)
                 let outcome = try member.run()
                 kept?.keep(member.gate, of: member.file)
                 return outcome
@@ -56,7 +64,7 @@ struct Member {
     static func identify(
         _ path: String, _ request: Request, alarm: Alarm, observer: any WaitObserver
     ) throws -> UInt64 {
-        let member = try Member(path, request, alarm, observer, nil, nil)
+        let member = try Member(path, request, alarm, observer, nil, nil, BootTime.clock)
         if let header = Book.header(from: member.own) { return header.queue }
         return try member.locked { try member.openBook() }.queue
     }
@@ -66,9 +74,10 @@ struct Member {
 
     private init(
         _ path: String, _ request: Request, _ alarm: Alarm, _ observer: any WaitObserver, _ deadline: Duration?,
-        _ kept: KeptOpen?
+        _ kept: KeptOpen?, _ clock: @escaping BootTime.Clock
     ) throws {
         self.path = path
+        self.clock = clock
         self.request = request
         self.alarm = alarm
         self.observer = observer
@@ -87,6 +96,7 @@ struct Member {
     }
 
     private func run() throws -> Outcome {
+        if let lease = request.lease { try admitRemote(lease) }
         switch try enter() {
         case .granted(let grant): return .granted(grant)
         case .refused(let busy): return .busy(busy)
@@ -102,17 +112,35 @@ struct Member {
         case waits(Ticket, line: Int)
     }
 
+    /// Before anything is granted to another host, the queue says so, where a crash of this one can't undo it.
+    private func admitRemote(_ lease: Duration) throws {
+        guard lease >= .milliseconds(1), lease <= Lease.longest else {
+            throw SemaphoreError(
+                .usage, "\(path): a lease of \(lease): wants at most \(Lease.longest.components.seconds) seconds")
+        }
+        let isNew = try locked {
+            var header = try openBook()
+            try check(header)
+            guard try book.admitRemote(to: 0, &header) else { return false }
+            guard QueueFile.write(header, to: own) else { throw book.metadataFailed() }
+            return true
+        }
+        guard !isNew || fdatasync(own.descriptor) == 0 else { throw book.metadataFailed() }
+    }
+
     private func enter() throws -> Entry {
         try locked {
             var header = try openBook()
             try check(header)
             var ticket = Ticket(priority: request.priority, number: header.lastTicket + 1)
-            let sight = sight(header, from: ticket)
+            let sight = settledSight(&header, from: ticket)
             if sight.ahead.isEmpty, sight.hasRoom {
                 // Whoever holds directly still draws a ticket; a living duplicate can only be left
                 // from before the header was lost.
                 while own.isAlive(ticket) { ticket = ticket.next }
-                if let grant = claim(sight.firstFree, ticket, &header) { return .granted(grant) }
+                if lock(sight.firstFree), let grant = try record(sight.firstFree, ticket, &header, at: .now()) {
+                    return .granted(grant)
+                }
             }
             if request.limit == .zero {
                 if let pause = header.pause { return .refused(.paused(reason: pause.reason, by: pause.by)) }
@@ -131,7 +159,7 @@ struct Member {
         }
     }
 
-    private var book: Book { Book(file: file, description: own, made: made) }
+    private var book: Book { Book(file: file, description: own, made: made, clock: clock) }
 
     /// The header, made or recovered where it must be. Under the mutex.
     private func openBook(isMember: Bool = false) throws -> Header {
@@ -141,11 +169,18 @@ struct Member {
             news.tell { [observer, path] in
                 observer.made("\(LocalHost.name):\(QueueStatus.absolute(path))", concurrency: header.concurrency)
             }
+            tellHoldoff(header)
             return header
         case .recovered(let header):
             news.tell { [observer, path] in observer.recovered(path) }
+            tellHoldoff(header)
             return header
         }
+    }
+
+    private func tellHoldoff(_ header: Header) {
+        guard header.holdoff != nil else { return }
+        news.tell { [observer, path] in observer.holdsOff(path, for: Lease.longest) }
     }
 
     private func check(_ header: Header) throws(SemaphoreError) {
@@ -174,15 +209,15 @@ struct Member {
         let slots = SlotWatch(gate)
         var stand = Stand.unknown
         var isReady = false
-        // When the kernel gave the slot to this waiter, until that is made a permit or given back.
-        var slotSince: Timestamp?
+        var isAside = false
+        var offer: Offer?
         var nextInspection = Duration.monotonic() + Self.inspects
         while true {
             let now = Duration.monotonic()
             if alarm.isRung { return .cancelled }
             if let deadline, now >= deadline { return .timedOut }
             if observer.lostPlace() {
-                slotSince = nil
+                giveBack(&offer)
                 takePlaceAnew(ticket)
             }
             if now >= nextInspection {
@@ -190,16 +225,32 @@ struct Member {
                 guard file.isInPlace() else { throw Replaced() }
                 nextInspection = now + Self.inspects
             }
-            if let since = slotSince, let grant = try confirm(ticket, since) {
-                granted = true
-                return .granted(grant)
+            if observer.standing() == .aside || isUnwanted(&offer) {
+                giveBack(&offer)
+                if !isAside { giveWay(ticket) }
+                (isAside, stand, turn) = (true, .unknown, Turn())
+                block(Self.inspects, place) { alarm.sleep($0) }
+                continue
             }
-            slotSince = nil
+            if isAside { takePlaceAnew(ticket) }
+            isAside = false
+            if let offered = offer {
+                // Time has passed if somebody was asked.
+                if alarm.isRung { return .cancelled }
+                if let grant = try confirm(offered, ticket) {
+                    granted = true
+                    return .granted(grant)
+                }
+                giveBack(&offer)
+            }
             let action: Turn.Action
             switch try decide(&turn, stand, ticket, now) {
             case .granted(let grant):
                 granted = true
                 return .granted(grant)
+            case .offered(let slot):
+                offer = slot
+                continue
             case .look(let seen): action = seen
             }
             switch action {
@@ -214,9 +265,10 @@ struct Member {
                     isReady = true
                 }
                 stand = .next
-                slotSince = block(isNew ? min(lookAfter, Self.settles) : lookAfter, place) {
+                offer = block(isNew ? min(lookAfter, Self.settles) : lookAfter, place) {
                     if held == [0] {
-                        return own.lock(.write, LockSpace.holdAndDoorbell(0), alarm, $0) ? .now() : nil
+                        let isOurs = own.lock(.write, LockSpace.holdAndDoorbell(0), alarm, $0)
+                        return isOurs ? Offer(slot: 0, since: .now()) : nil
                     }
                     held.isEmpty ? alarm.sleep($0) : slots.await(held, alarm, $0)
                     return nil
@@ -238,7 +290,17 @@ struct Member {
 
     private enum Decision {
         case granted(LocalGrant)
+        /// Whether it is still wanted must be asked before it is taken.
+        case offered(Offer)
         case look(Turn.Action)
+    }
+
+    /// A slot that this waiter has locked, and that is no permit yet.
+    private struct Offer {
+        var slot: Int
+        var since: Timestamp
+        /// Who was passed for it.
+        var past: [Ticket] = []
     }
 
     private func decide(
@@ -257,8 +319,9 @@ struct Member {
             fallthrough
         case .unknown:
             let header = Book.header(from: own)
-            let action = turn.look(sight(header, from: ticket), at: now)
-            guard action.isClaim || isPassed(ticket, header) else { return .look(action) }
+            let (sight, due) = sight(header, from: ticket, through: gate.description)
+            let action = turn.look(sight, at: now)
+            guard action.isClaim || !due.isEmpty || isPassed(ticket, header) else { return .look(action) }
             fallthrough
         case .next:
             return try locked {
@@ -267,29 +330,51 @@ struct Member {
                     header.passed.removeAll { $0 == ticket }
                     QueueFile.write(header, to: own)
                 }
-                let sight = sight(header, from: ticket)
+                let sight = settledSight(&header, from: ticket)
                 let action = turn.look(sight, at: .monotonic())
-                guard case .claim(let slot) = action, !alarm.isRung else { return .look(action) }
+                guard case .claim(let slot) = action, !alarm.isRung, lock(slot) else { return .look(action) }
                 pass(sight.ahead, &header)
-                return claim(slot, ticket, &header).map(Decision.granted) ?? .look(action)
+                guard request.lease == nil else {
+                    if !sight.ahead.isEmpty { QueueFile.write(header, to: own) }
+                    return .offered(Offer(slot: slot, since: .now(), past: sight.ahead))
+                }
+                return try record(slot, ticket, &header, at: .now()).map(Decision.granted) ?? .look(action)
             }
         }
     }
 
-    /// Makes the only slot, which the kernel gave to this waiter as its holder let go, a permit: the wake is the
-    /// claim, and what else a grant needs is asked with the slot in hand.
-    /// - Returns: nil if it may not be taken now; it is given back then.
-    private func confirm(_ ticket: Ticket, _ since: Timestamp) throws -> LocalGrant? {
-        if own.conflict(with: .read, in: LockSpace.slotsAndAhead(of: ticket)) == nil {
-            let grant: LocalGrant? = try locked {
-                var header = try openBook(isMember: true)
-                guard header.pause == nil, !isPassed(ticket, header) else { return nil }
-                return record(0, ticket, &header, at: since)
+    /// Asks whether an offer is still wanted, where others than this process stand behind the request.
+    private func isUnwanted(_ offer: inout Offer?) -> Bool {
+        guard request.lease != nil, offer != nil else { return false }
+        defer { offer?.since = .now() }
+        return !observer.confirms() || observer.standing() == .aside
+    }
+
+    private func giveBack(_ offer: inout Offer?) {
+        guard let slot = offer?.slot else { return }
+        own.unlock(LockSpace.holdAndDoorbell(slot))
+        offer = nil
+    }
+
+    /// Makes a slot that is locked a permit. It may be the one that the kernel gave to this waiter as its holder
+    /// let go: then the wake is the claim, and what else a grant needs is asked with the slot in hand.
+    /// - Returns: nil if it may not be taken now.
+    private func confirm(_ offer: Offer, _ ticket: Ticket) throws -> LocalGrant? {
+        let isAlone = own.conflict(with: .read, in: LockSpace.slotsAndAhead(of: ticket)) == nil
+        guard isAlone || request.lease != nil else { return nil }
+        return try locked {
+            var header = try openBook(isMember: true)
+            guard !isPassed(ticket, header) else { return nil }
+            if isAlone, header.remote == 0 {
+                guard header.pause == nil else { return nil }
+            } else {
+                // Through our own description, in whose way this lock is not.
+                let sight = settledSight(&header, from: ticket, through: own)
+                guard sight.hasRoom, !sight.kept.contains(offer.slot) else { return nil }
+                if let next = sight.ahead.first, !offer.past.contains(next) { return nil }
             }
-            if let grant { return grant }
+            return try record(offer.slot, ticket, &header, at: offer.since)
         }
-        own.unlock(LockSpace.holdAndDoorbell(0))
-        return nil
     }
 
     private func isPassed(_ ticket: Ticket, _ header: Header?) -> Bool {
@@ -333,6 +418,11 @@ struct Member {
         ) {}
     }
 
+    /// Locked for reading, the place is in nobody's way, and alive.
+    private func giveWay(_ ticket: Ticket) {
+        _ = own.tryLock(.read, LockSpace.placeAndMember(ticket))
+    }
+
     private func takePlaceAnew(_ ticket: Ticket) {
         // Only a successor's short read lock can be in the way.
         while !own.tryLock(.write, LockSpace.placeAndMember(ticket)), !alarm.isRung { alarm.sleep(.milliseconds(1)) }
@@ -351,47 +441,91 @@ struct Member {
         }
     }
 
-    private func sight(_ header: Header?, from ticket: Ticket) -> Turn.Sight {
-        let view = gate.description
+    /// What the queue looks like, and what of it should be written down.
+    private func sight(
+        _ header: Header?, from ticket: Ticket, through view: Description
+    ) -> (Turn.Sight, due: [Tombstones.Change]) {
         var sight = Turn.Sight(
             concurrency: header?.concurrency ?? 1, paused: header?.pause != nil, held: [], ahead: [],
             lastToken: header?.lastToken ?? 0)
+        var due: [Tombstones.Change] = []
         // Each question is a walk over all locks on the file: first whether there is anybody at all.
-        guard view.conflict(with: .read, in: LockSpace.slotsAndAhead(of: ticket)) != nil else { return sight }
-        sight.held = view.heldSlots()
-        sight.ahead = view.waitingAhead(
-            of: ticket, except: header?.passed ?? [], limit: sight.hasRoom ? Turn.horizon : 2)
+        let isAlone = view.conflict(with: .read, in: LockSpace.slotsAndAhead(of: ticket)) == nil
+        if !isAlone { sight.held = view.heldSlots() }
+        if let header, header.remote > 0 {
+            let tombstones = book.tombstones(header, held: sight.held, unwritten: unwritten.tombstones)
+            (sight.kept, sight.keptFor) = (tombstones.kept.map(\.slot), tombstones.keptFor)
+            (sight.isHeldOff, due) = (tombstones.holdoff != nil, tombstones.due)
+        }
+        if !isAlone {
+            sight.ahead = view.waitingAhead(
+                of: ticket, except: header?.passed ?? [], limit: sight.hasRoom ? Turn.horizon : 2)
+        }
+        return (sight, due)
+    }
+
+    /// Under the mutex: what the queue looks like, with what had to be written down.
+    private func settledSight(
+        _ header: inout Header, from ticket: Ticket, through view: Description? = nil
+    ) -> Turn.Sight {
+        let (sight, due) = sight(header, from: ticket, through: view ?? gate.description)
+        guard !due.isEmpty else { return sight }
+        let holdoff = header.holdoff
+        for record in book.settle(due, &header, &unwritten.tombstones) {
+            guard let lost = record.lastHolder else { continue }
+            history.append(.lost, at: .now(), History.Tail(lost, slot: record.slot))
+        }
+        if header.holdoff != holdoff { tellHoldoff(header) }
         return sight
     }
 
-    /// Takes a free slot.
-    /// - Returns: nil if the kernel says that it is not free after all.
-    private func claim(_ slot: Int, _ ticket: Ticket, _ header: inout Header) -> LocalGrant? {
+    /// Locks a slot.
+    /// - Returns: false if the kernel says that it is not free after all.
+    private func lock(_ slot: Int) -> Bool {
         // A waiter that was stopped with its read lock on the doorbell must not keep us out.
-        guard own.tryLock(.write, LockSpace.holdAndDoorbell(slot)) || own.tryLock(.write, LockSpace.hold(slot)) else {
-            return nil
-        }
-        return record(slot, ticket, &header, at: .now())
+        own.tryLock(.write, LockSpace.holdAndDoorbell(slot)) || own.tryLock(.write, LockSpace.hold(slot))
     }
 
     /// Makes a slot that is locked a permit.
-    private func record(_ slot: Int, _ ticket: Ticket, _ header: inout Header, at now: Timestamp) -> LocalGrant {
+    /// - Returns: nil if its record says that it must be kept; it is given back then.
+    /// - Throws: ``SemaphoreError`` where a remote member's permit can't be written down; all is given back then.
+    private func record(_ slot: Int, _ ticket: Ticket, _ header: inout Header, at now: Timestamp) throws -> LocalGrant? {
+        let line = QueueFile.slotLines.lowerBound + slot
+        let last = SlotRecord.taken(in: QueueFile.readLines(line..<(line + 1), from: own))
+        if slot >= header.remote, last?.lastHolder?.isRemote ?? false {
+            // The header is an older one: the next look finds what was left here.
+            header.remote = slot + 1
+            QueueFile.write(header, to: own)
+            own.unlock(LockSpace.holdAndDoorbell(slot))
+            return nil
+        }
+        if request.lease != nil {
+            do { _ = try book.admitRemote(to: slot, &header) } catch { throw giveUp(error, slot, header) }
+        }
         // Locked for reading, the place is given up (which wakes the next one) and the ticket lives on.
         _ = own.tryLock(.read, LockSpace.placeAndMember(ticket))
-        let line = QueueFile.slotLines.lowerBound + slot
-        if let lost = SlotRecord.holder(in: QueueFile.readLines(line..<(line + 1), from: own)) {
-            history.append(.lost, at: now, History.Tail(lost, slot: slot))
-        }
+        if let lost = last?.holder { history.append(.lost, at: now, History.Tail(lost, slot: slot)) }
         header.lastTicket = max(header.lastTicket, ticket.number)
         header.lastToken = max(header.lastToken + 1, now.microseconds)
-        QueueFile.write(header, to: own)
+        header.holdoff = nil
         let holder = holder(ticket, token: header.lastToken, since: now)
-        QueueFile.write(SlotRecord(queue: header.queue, slot: slot, holder: holder).line, at: line, to: own)
+        let isWritten = QueueFile.write(header, to: own)
+        let isRecorded = QueueFile.write(
+            SlotRecord(queue: header.queue, slot: slot, holder: holder).line, at: line, to: own)
+        if request.lease != nil, !isWritten || !isRecorded { throw giveUp(book.metadataFailed(), slot, header) }
         let told = History.Tail(holder, slot: slot)
         history.append(.granted, at: now, told)
         return LocalGrant(
             file: file, description: own, queue: header.queue, path: path, holder: holder, slot: slot, history: history,
             told: told)
+    }
+
+    /// Gives everything back where a permit can't be written down.
+    private func giveUp(_ error: SemaphoreError, _ slot: Int, _ header: Header) -> SemaphoreError {
+        let free = SlotRecord(queue: header.queue, slot: slot, state: .free)
+        QueueFile.write(free.line, at: QueueFile.slotLines.lowerBound + slot, to: own)
+        own.unlockAll()
+        return error
     }
 
     private func holder(_ ticket: Ticket, token: Int64, since: Timestamp) -> SlotRecord.Holder {

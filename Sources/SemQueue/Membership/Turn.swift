@@ -1,7 +1,7 @@
 /// One waiter's decisions: what it may do, given what it sees. No I/O; time is passed in.
 ///
 /// Three rules stand here. Only the head of the queue takes a slot. It takes one only while fewer
-/// than `concurrency` are held, counting those beyond a lowered concurrency. And where a slot stays
+/// than `concurrency` are held or kept, counting those beyond a lowered concurrency. And where a slot stays
 /// free although somebody waits for it, that somebody stands still (stopped, swapped out, frozen), and
 /// the next one goes past.
 struct Turn {
@@ -15,8 +15,14 @@ struct Turn {
         var ahead: [Ticket]
         /// The last fencing token: it changes with each grant.
         var lastToken: Int64
+        /// The slots that nobody holds and that are kept for remote holders who are gone, in order.
+        var kept: [Int] = []
+        /// Nobody is granted for a while, because a remote holder's record may have been lost.
+        var isHeldOff = false
+        /// Until the first slot that is kept comes free, or the holding off ends.
+        var keptFor: Duration?
 
-        var hasRoom: Bool { !paused && held.count < concurrency }
+        var hasRoom: Bool { !paused && !isHeldOff && held.count + kept.count < concurrency }
     }
 
     enum Action: Equatable {
@@ -65,7 +71,7 @@ struct Turn {
         guard sight.hasRoom else {
             sawNoRoom()
             guard let next = sight.ahead.first else {
-                return .waitForSlot(sight.held, lookAfter: Self.headLooks)
+                return .waitForSlot(sight.held, lookAfter: min(Self.headLooks, sight.keptFor ?? Self.headLooks))
             }
             return .waitBehind(next, lookAfter: sight.ahead.count == 1 ? Self.secondLooks : Self.othersLook)
         }
@@ -87,9 +93,9 @@ extension Turn.Action {
 }
 
 extension Turn.Sight {
-    /// With fewer than `concurrency` slots held, one of the first `concurrency` is free.
+    /// With fewer than `concurrency` slots held or kept, one of the first `concurrency` is free.
     var firstFree: Int {
-        let taken = Set(held)
+        let taken = Set(held + kept)
         return (0..<concurrency).first { !taken.contains($0) }!
     }
 }
