@@ -13,6 +13,7 @@ import network
 import ssh
 import tree
 from machine import Keeper
+from proxy import Proxy, check_rule
 
 _HOST = {
     "ssh": True,  # sshd runs
@@ -38,6 +39,8 @@ class Host:
         self.public = []
         self.init = None
         self.faults = []
+        # Lines of known_hosts that its users were given; what a test then does to the file stays.
+        self.known = set()
 
     @property
     def root(self):
@@ -97,7 +100,7 @@ class Lab:
         kernel.unshare(kernel.NEWNS)
         tree.scratch()
         self.network = network.Network()
-        self.hosts = {}
+        self.hosts, self.proxies = {}, {}
         self._keys = ssh.Keys(f"{tree.PLACE}/keys")
         self._secret, self._public = self._keys.pair("client", "ed25519")
         self.home = f"/proc/{os.getpid()}/root{tree.PLACE}/outside"
@@ -139,6 +142,7 @@ class Lab:
             "config": f"{self.home}/.ssh/config",
             "bin": f"{self.home}/bin",
             "hosts": list(self.hosts),
+            "proxies": list(self.proxies),
         }
 
     def do_about(self, name):
@@ -161,8 +165,7 @@ class Lab:
     # to be and not to be
 
     def do_create(self, name, client=False, **given):
-        if name in self.hosts or name in ("localhost", "outside", ""):
-            raise Refusal(f"there is a host {name} already")
+        self._free(name)
         unknown = set(given) - set(_HOST)
         if unknown:
             raise Refusal(f"a host has no {', '.join(sorted(unknown))}")
@@ -190,6 +193,10 @@ class Lab:
             raise
         return self.do_about(name)
 
+    def _free(self, name):
+        if name in self.hosts or name in self.proxies or name in ("localhost", "outside", ""):
+            raise Refusal(f"there is a host {name} already")
+
     def _users(self, given):
         users = {name: {"name": name} for name in ("root", "lab")}
         users.update({user["name"]: user for user in given})
@@ -207,6 +214,10 @@ class Lab:
                 os.chown(f"{home}/.ssh/{name}", user["uid"], user["uid"])
 
     def do_destroy(self, name):
+        if name in self.proxies:
+            self.proxies.pop(name)[1].end()
+            self._describe()
+            return
         host = self._host(name)
         self._kill(host)
         del self.hosts[name]
@@ -214,7 +225,7 @@ class Lab:
         self._describe()
 
     def end(self):
-        for name in list(self.hosts):
+        for name in [*self.proxies, *self.hosts]:
             self.do_destroy(name)
         self.network.end()
 
@@ -225,8 +236,12 @@ class Lab:
         for host in servers:
             port = host.spec["sshd"]["port"]
             known += ssh.known_hosts_lines((host.name, f"{host.name}-6", *host.addresses), port, host.public)
-            for name, address in zip((host.name, f"{host.name}-6"), host.addresses):
-                config.append(f"Host {name}\n    HostName {address}\n    Port {port}\n")
+            ways = [(host.name, host.addresses[0]), (f"{host.name}-6", host.addresses[1])]
+            for name, (target, proxy) in self.proxies.items():
+                if target is host:
+                    known += ssh.known_hosts_lines((name, proxy.address), port, host.public)
+                    ways.append((name, proxy.address))
+            config += [f"Host {name}\n    HostName {address}\n    Port {port}\n" for name, address in ways]
         text = "".join(f"{line}\n" for line in known)
         home = self._local(self.home)
         _write(f"{home}/.ssh/known_hosts", text, 0o600)
@@ -234,13 +249,19 @@ class Lab:
         names = ["127.0.0.1 localhost", "::1 localhost", f"{self.network.outside[0]} outside"]
         for host in self.hosts.values():
             names += [f"{host.addresses[0]} {host.name}", f"{host.addresses[1]} {host.name}-6"]
-        odd = [host for host in servers if host.spec["sshd"]["port"] != 22]
-        ports = "".join(f"Host {host.name}\n    Port {host.spec['sshd']['port']}\n" for host in odd)
+        names += [f"{proxy.address} {name}" for name, (_, proxy) in self.proxies.items()]
+        every = [(host.name, host) for host in servers] + [(name, host) for name, (host, _) in self.proxies.items()]
+        odd = [(name, host.spec["sshd"]["port"]) for name, host in every if host.spec["sshd"]["port"] != 22]
+        ports = "".join(f"Host {name}\n    Port {port}\n" for name, port in odd)
         for host in self.hosts.values():
             _write(f"{host.root}/etc/hosts", "".join(f"{line}\n" for line in names))
             if not host.spec["ssh"]:
-                _write(f"{host.root}/etc/ssh/ssh_known_hosts", text)
                 _write(f"{host.root}/etc/ssh/ssh_config.d/semq.conf", ports)
+                more = [line for line in known if line not in host.known]
+                host.known.update(more)
+                for user in host.spec["users"]:
+                    with open(f"{host.root}{user['home']}/.ssh/known_hosts", "a") as file:
+                        file.writelines(f"{line}\n" for line in more)
 
     # power
 
@@ -306,7 +327,7 @@ class Lab:
         if signal not in _SIGNALS:
             raise Refusal(f"there is no signal {signal}")
         chosen = {
-            "sessions": lambda each: each["name"] == "sshd" and not _is_listener(each),
+            "sessions": lambda each: each["name"].startswith("sshd") and not _is_listener(each),
             "listener": _is_listener,
             "all": lambda each: True,
         }
@@ -367,12 +388,51 @@ class Lab:
             network.run(words + (["dst", f"[{target}]" if ":" in target else target] if target else []))
 
 
+    # faults at an exact byte
+
+    def do_proxy(self, name, to, delay=0):
+        """Makes a second way to a host, under a name and an address of its own; see proxy.py.
+
+        `delay` seconds pass before anything does, in each direction.
+        """
+        self._free(name)
+        host = self._host(to)
+        if not host.public:
+            raise Refusal(f"{to} has no sshd")
+        address = self.network.draw()[0]
+        self.network.add(address)
+        port = host.spec["sshd"]["port"]
+        self.proxies[name] = host, Proxy(address, port, (host.addresses[0], port), delay)
+        self._describe()
+        return {"name": name, "address": address}
+
+    def do_rules(self, name, rules):
+        """What the proxy does to connections that come from now on; replaces the rules before."""
+        for rule in rules:
+            if complaint := check_rule(rule):
+                raise Refusal(complaint)
+        self._proxy(name).ask(do="rule", rules=rules)
+
+    def do_act(self, name, action, connection=None, direction="down", **details):
+        """Does something to a proxy's connections now."""
+        return self._proxy(name).ask(do=action, connection=connection, direction=direction, **details)
+
+    def do_report(self, name):
+        """What has passed through a proxy, connection by connection."""
+        return self._proxy(name).ask(do="report")
+
+    def _proxy(self, name):
+        if name not in self.proxies:
+            raise Refusal(f"there is no proxy {name}")
+        return self.proxies[name][1]
+
+
 def _everything():
     return {"action": "drop", "peers": None, "direction": "both"}
 
 
 def _is_listener(process):
-    return process["name"] == "sshd" and "[listener]" in " ".join(process["words"])
+    return process["name"].startswith("sshd") and "[listener]" in " ".join(process["words"])
 
 
 def _lives(pid):
@@ -415,16 +475,26 @@ def obstacle():
     ]
     if missing:
         return f"there is no {', '.join(missing)}"
+    reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
         try:
-            kernel.unshare(kernel.NEWNET | kernel.NEWNS | kernel.NEWPID | kernel.NEWUTS | kernel.NEWIPC)
+            kernel.unshare(kernel.NEWNET | kernel.NEWNS | kernel.NEWUTS | kernel.NEWIPC)
             tree.scratch()
+            tree.overlay()
+            network.run(["ip", "link", "add", "switch", "type", "bridge"])
+            network.run(["ip", "link", "add", "one", "type", "veth", "peer", "name", "other"])
+            network.filter_packets(os.getpid(), [_everything()])
+            kernel.unshare(kernel.NEWPID)
+        except (OSError, RuntimeError) as error:
+            os.write(writing, str(error).encode())
+        finally:
             os._exit(0)
-        except OSError as error:
-            os._exit(error.errno)
-    number = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    return None if number == 0 else f"test hosts want namespaces, and they are refused: {os.strerror(number)}"
+    os.close(writing)
+    with os.fdopen(reading) as pipe:
+        said = pipe.read()
+    os.waitpid(child, 0)
+    return f"this machine does not let root make namespaces, mounts and networks: {said}" if said else None
 
 
 _PROGRAMS = {

@@ -57,6 +57,10 @@ class Network:
             raise RuntimeError("the network of the lab is full: it has 252 addresses")
         return self.pair(self._last)
 
+    def add(self, address):
+        """An address for a process of the lab itself."""
+        _ip(f"addr add {address}/24 dev switch")
+
     def plug(self, pid, addresses):
         """Lays a cable from the switch to the network namespace of a process."""
         port = f"port{addresses[0].rsplit('.', 1)[1]}"

@@ -20,13 +20,19 @@ def scratch():
     kernel.mount("semq-hosts", PLACE, "tmpfs", 0, "mode=755")
 
 
+def overlay():
+    """This machine's tree, to which changes can be made that go elsewhere; other mounts are not in it."""
+    for name in ("changes", "work", "root"):
+        os.mkdir(f"{PLACE}/{name}")
+    options = f"lowerdir=/,upperdir={PLACE}/changes,workdir={PLACE}/work"
+    kernel.mount("overlay", f"{PLACE}/root", "overlay", 0, options)
+    return f"{PLACE}/root"
+
+
 def enter(spec):
     """Builds the tree and makes it this process's /."""
     scratch()
-    for name in ("changes", "work", "root"):
-        os.mkdir(f"{PLACE}/{name}")
-    root = f"{PLACE}/root"
-    kernel.mount("overlay", root, "overlay", 0, f"lowerdir=/,upperdir={PLACE}/changes,workdir={PLACE}/work")
+    root = overlay()
     seen = [os.path.realpath(path) for path in spec["see"]]
     for name, mode in _OWN.items():
         os.makedirs(f"{root}/{name}", exist_ok=True)
