@@ -10,8 +10,14 @@ let package = Package(
     ],
     targets: [
         .target(name: "CSemQueue"),
+        .systemLibrary(name: "CLibSSH2", pkgConfig: "libssh2", providers: [.apt(["libssh2-1-dev"])]),
+        .target(
+            name: "SSHTransport", dependencies: ["CLibSSH2"],
+            // What libssh2 is made of: a static program wants it by name.
+            linkerSettings: [.linkedLibrary("crypto"), .linkedLibrary("z")]),
         .target(name: "SemQueue", dependencies: ["CSemQueue"]),
         .executableTarget(name: "SemQueueCLI", dependencies: ["CSemQueue", "SemQueue"]),
+        .testTarget(name: "SSHTransportTests", dependencies: ["SSHTransport"]),
         .testTarget(name: "SemQueueTests", dependencies: ["CSemQueue", "SemQueue"]),
         .target(name: "SemQueueTestSupport", path: "Tests/Support", exclude: ["hosts"]),
         .testTarget(name: "SemQueueCLITests", dependencies: ["SemQueueCLI", "SemQueueTestSupport"]),
@@ -23,7 +29,7 @@ let package = Package(
     swiftLanguageModes: [.v6]
 )
 
-for target in package.targets where !["CSemQueue", "SemQueueInjector"].contains(target.name) {
+for target in package.targets where !["CLibSSH2", "CSemQueue", "SemQueueInjector"].contains(target.name) {
     target.swiftSettings = [
         .enableUpcomingFeature("ExistentialAny"),
         .enableUpcomingFeature("InternalImportsByDefault"),
