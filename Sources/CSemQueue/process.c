@@ -7,13 +7,15 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #ifdef __linux__
 #include <elf.h>
 #include <link.h>
-#include <sys/auxv.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
@@ -86,28 +88,45 @@ int semq_become_subreaper(void) {
 #endif
 }
 
-bool semq_build_id(char *text, int room) {
 #ifdef __linux__
-    const ElfW(Phdr) *headers = (const void *)getauxval(AT_PHDR);
-    unsigned long count = getauxval(AT_PHNUM);
-    uintptr_t base = 0;
-    for (unsigned long i = 0; i < count; i++)
-        if (headers[i].p_type == PT_PHDR) base = (uintptr_t)headers - headers[i].p_vaddr;
-    for (unsigned long i = 0; i < count; i++) {
-        if (headers[i].p_type != PT_NOTE) continue;
-        const char *note = (const char *)(base + headers[i].p_vaddr), *end = note + headers[i].p_memsz;
+static bool find_build_id(const char *file, size_t size, char *text, int room) {
+    const ElfW(Ehdr) *program = (const void *)file;
+    if (size < sizeof *program || memcmp(program->e_ident, ELFMAG, SELFMAG) != 0) return false;
+    if (program->e_phoff + (size_t)program->e_phnum * sizeof(ElfW(Phdr)) > size) return false;
+    const ElfW(Phdr) *headers = (const void *)(file + program->e_phoff);
+    for (int i = 0; i < program->e_phnum; i++) {
+        if (headers[i].p_type != PT_NOTE || headers[i].p_offset + headers[i].p_filesz > size) continue;
+        const char *note = file + headers[i].p_offset, *end = note + headers[i].p_filesz;
         while (note + sizeof(ElfW(Nhdr)) <= end) {
             const ElfW(Nhdr) *header = (const void *)note;
             const unsigned char *id = (const unsigned char *)note + sizeof *header + ((header->n_namesz + 3) & ~3u);
             note = (const char *)id + ((header->n_descsz + 3) & ~3u);
-            if (header->n_type != NT_GNU_BUILD_ID || (int)header->n_descsz * 2 >= room) continue;
+            if (header->n_type != NT_GNU_BUILD_ID || note > end || (int)header->n_descsz * 2 >= room) continue;
             for (unsigned j = 0; j < header->n_descsz; j++) snprintf(text + 2 * j, 3, "%02x", id[j]);
             return true;
         }
     }
-#endif
-    (void)text, (void)room;
     return false;
+}
+#endif
+
+bool semq_build_id(const char *path, char *text, int room) {
+    bool found = false;
+#ifdef __linux__
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    struct stat info;
+    if (fd >= 0 && fstat(fd, &info) == 0 && info.st_size > 0) {
+        void *file = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+        if (file != MAP_FAILED) {
+            found = find_build_id(file, (size_t)info.st_size, text, room);
+            munmap(file, (size_t)info.st_size);
+        }
+    }
+    if (fd >= 0) close(fd);
+#else
+    (void)path, (void)text, (void)room;
+#endif
+    return found;
 }
 
 void semq_set_process_name(const char *name) {

@@ -18,29 +18,44 @@ public struct SemaphoreQueue: Sendable {
         /// How many may hold at a time, for a queue that is made by this; refused where the queue was made
         /// otherwise. Nil takes the queue as it is, and makes it for one.
         public var concurrency: Int?
+        /// For a queue on another host: how long it may be cut off from us before the permit is lost; from 5 to
+        /// 60 seconds.
+        public var lease: Duration
 
-        public init(priority: Int = 0, description: String = "", concurrency: Int? = nil) {
+        public init(
+            priority: Int = 0, description: String = "", concurrency: Int? = nil, lease: Duration = .seconds(15)
+        ) {
             self.priority = priority
             self.description = description
             self.concurrency = concurrency
+            self.lease = lease
         }
     }
 
+    /// As messages name it: a path from the root, or the address on another host.
     private let path: String
-    private let kept: KeptOpen
+    private let place: Place
+
+    private enum Place: Sendable {
+        case here(KeptOpen)
+        case there(RemoteHost, path: String)
+    }
 
     /// Names a queue; its file is made by the first to acquire.
-    /// - Parameter address: a path; a relative one starts at the current folder as it is now.
-    /// - Throws: ``SemaphoreError`` with code `usage` for an address that names nothing, `unreachable` for
-    ///   one on another host.
+    ///
+    /// Connections to a host are shared by all queues of a process. A host is reached as `ssh` reaches it, or by the
+    /// program that SEMQ_RSH names; the `semq` found in PATH is put there where there is none.
+    /// - Parameter address: a path (a relative one starts at the current folder as it is now), or
+    ///   `user@host:path`, or `ssh://user@host:port/path`.
+    /// - Throws: ``SemaphoreError`` with code `usage` for an address that names nothing.
     public init(_ address: String) throws {
         switch try Address(address) {
         case .local(let path):
             self.path = QueueFile.fromRoot(path)
-            kept = KeptOpen(self.path)
-        case .remote(let host, _):
-            throw SemaphoreError(
-                .unreachable, "\(address): semaphores on other hosts (\(host)) can't be reached by this version")
+            place = .here(KeptOpen(self.path))
+        case .remote(let host, let remotePath):
+            path = address
+            place = .there(try Hosts.shared.get().host(host), path: remotePath)
         }
     }
 
@@ -84,7 +99,13 @@ public struct SemaphoreQueue: Sendable {
 
     /// Who holds and who waits, at one moment. Takes no lock.
     /// - Throws: ``SemaphoreError`` when there is no such queue, or it can't be read.
-    public func status() throws -> QueueStatus { try QueueStatus(path: path) }
+    public func status() throws -> QueueStatus {
+        switch place {
+        case .here: try QueueStatus(path: path)
+        case .there(let host, let remotePath):
+            try RemoteSemaphore(name: path, path: remotePath, host: host, options: RemoteSemaphore.Options()).status()
+        }
+    }
 
     /// Sets how many may hold at a time, for all, from now on. Makes the queue if it is missing. A higher
     /// number lets waiters in at once; with a lower one nobody is granted until enough have ended.
@@ -114,11 +135,11 @@ extension SemaphoreQueue {
         _ body: @escaping @Sendable (Permit) async throws -> Result
     ) async throws -> Result? {
         try Task.checkCancellation()
-        if let found = try Permit.enclosing.permit(on: path, anyFilesystem: false) {
+        if case .here = place, let found = try Permit.enclosing.permit(on: path, anyFilesystem: false) {
             defer { found.nested.release() }
             return try await body(Permit(path, found.held, slot: found.slot, enclosing: Permit.enclosing))
         }
-        guard let grant = try await acquire(try request(options, limit)) else { return nil }
+        guard let grant = try await acquire(try request(options, limit), lease: options.lease) else { return nil }
         var enclosing = Permit.enclosing
         enclosing.add(grant)
         let held = Nesting.Held(queue: grant.queue, ticket: grant.ticket, token: grant.token)
@@ -141,6 +162,9 @@ extension SemaphoreQueue {
             throw SemaphoreError(
                 .usage, "\(path): a priority of \(options.priority): wants a number from -1000 to 1000")
         }
+        guard RemoteSemaphore.Options.leases.contains(options.lease) else {
+            throw SemaphoreError(.usage, "\(path): a lease of \(options.lease): wants 5 to 60 seconds")
+        }
         if let concurrency = options.concurrency, !Request.concurrencies.contains(concurrency) {
             throw SemaphoreError(.usage, "\(path): a concurrency of \(concurrency): wants \(Request.concurrencyWanted)")
         }
@@ -153,28 +177,38 @@ extension SemaphoreQueue {
     }
 
     /// - Returns: nil if not granted within the request's limit.
-    private func acquire(_ request: Request) async throws -> LocalGrant? {
-        // Straight through on this thread, if nobody stands in the way: a few calls that don't block.
-        var first = request
-        (first.limit, first.mutexLimit) = (.zero, .zero)
+    private func acquire(_ request: Request, lease: Duration) async throws -> (any Grant)? {
+        let semaphore: any NamedSemaphore
+        switch place {
+        case .here(let kept):
+            // Straight through on this thread, if nobody stands in the way: a few calls that don't block.
+            var first = request
+            (first.limit, first.mutexLimit) = (.zero, .zero)
+            let outcome = try Member.acquire(path, first, alarm: Alarm(), observer: Unobserved(), keeping: kept)
+            if case .granted(let grant) = outcome { return grant }
+            if case .busy = outcome, request.limit == .zero { return nil }
+            semaphore = LocalSemaphore(path)
+        case .there(let host, let remotePath):
+            var options = RemoteSemaphore.Options()
+            options.lease = lease
+            options.held = Permit.enclosing.environment
+            semaphore = RemoteSemaphore(name: path, path: remotePath, host: host, options: options)
+        }
         let alarm = Alarm()
-        var outcome = try Member.acquire(path, first, alarm: alarm, observer: Unobserved(), keeping: kept)
-        if case .granted(let grant as LocalGrant) = outcome { return grant }
-        if case .busy = outcome, request.limit == .zero { return nil }
-        outcome = try await withTaskCancellationHandler {
-            try await Self.onThread { [path] in
-                try Member.acquire(path, request, alarm: alarm, observer: Unobserved())
+        let outcome = try await withTaskCancellationHandler {
+            try await Self.onThread {
+                try semaphore.acquire(request, alarm: alarm, observer: Unobserved())
             }
         } onCancel: {
             alarm.ring()
         }
         switch outcome {
-        case .granted(let grant as LocalGrant):
+        case .granted(let grant):
             // Cancelled at the instant of the grant: the slot is not lost.
             guard Task.isCancelled else { return grant }
             await giveBack(grant)
             throw CancellationError()
-        case .cancelled, .granted: throw CancellationError()
+        case .cancelled: throw CancellationError()
         case .timedOut, .busy(.held), .busy(.paused): return nil
         case .busy(.full):
             throw SemaphoreError(
@@ -184,9 +218,11 @@ extension SemaphoreQueue {
         }
     }
 
-    private func giveBack(_ grant: LocalGrant) async {
-        guard !grant.tryRelease() else { return kept.keepOwn(of: grant) }
-        // Somebody runs nested under the permit; waiting for that must not hold up a pool's thread.
+    private func giveBack(_ grant: any Grant) async {
+        if case .here(let kept) = place, let grant = grant as? LocalGrant, grant.tryRelease() {
+            return kept.keepOwn(of: grant)
+        }
+        // Another host's answer, or whoever runs nested under the permit: waiting must not hold up a pool's thread.
         if (try? await Self.onThread({ grant.release() })) == nil { grant.release() }
     }
 

@@ -53,8 +53,8 @@ const char *semq_argument(int index);
 /// and these signals ignored; all others it finds at their defaults and not blocked. Returns 0 or errno.
 int semq_spawn(int *pid, char *const arguments[], int in, int out, int err, const int *ignored, int count);
 
-/// The linker's name for this program's content (its GNU build id), in hexadecimal. False where it has none.
-bool semq_build_id(char *text, int room);
+/// The linker's name for a program's content (its GNU build id), in hexadecimal. False where it has none.
+bool semq_build_id(const char *path, char *text, int room);
 
 /// Takes what the start needed out of the environment, which is the command's.
 void semq_restore_environment(void);

@@ -20,6 +20,7 @@ final class PermitWatch: Sendable {
         _ grant: any Grant, isolation: isolated (any Actor)? = #isolation,
         _ body: @escaping @Sendable () async throws -> Result
     ) async throws -> Result {
+        try grant.keep { shared.look(at: grant) }
         let atOnce = Guarded<Swift.Result<Result, any Error>?>(nil)
         let start = ContinuousClock.now
         // Runs here and now up to its first suspension, on the actor that asks. A body that has ended by then
@@ -33,7 +34,7 @@ final class PermitWatch: Sendable {
         }
         if let result = atOnce.withLock(\.self) {
             let wasLong = start.duration(to: .now) > interval
-            if wasLong, let loss = grant.loss() { throw loss.error(at: grant.path) }
+            if wasLong || grant.descriptor == nil, let loss = grant.loss() { throw loss.error(at: grant.path) }
             return try result.get()
         }
         let loss = Guarded<PermitLoss?>(nil)
@@ -63,6 +64,12 @@ final class PermitWatch: Sendable {
         } catch {
             state.withLock { $0.isRunning = false }  // the next permit tries again
         }
+    }
+
+    /// There may be a loss.
+    private func look(at grant: any Grant) {
+        guard let loss = grant.loss() else { return }
+        state.withLock { $0.watched[ObjectIdentifier(grant)] }?.lost(loss)
     }
 
     private func remove(_ grant: any Grant) {

@@ -1,20 +1,26 @@
 internal import CSemQueue
 internal import Glibc
 
-/// The program that is put onto hosts that have no semq: this one.
+/// The program that is put onto hosts that have no semq.
 package struct AgentBinary: Sendable {
     /// Names the content.
     let id: String
     let path: String
 
-    /// Nil where this process is not `semq`, or can't read its own file.
-    package static let own: AgentBinary? = {
-        let path = "/proc/self/exe"
-        guard access(path, R_OK) == 0 else { return nil }
-        var id = [CChar](repeating: 0, count: 65)
-        guard semq_build_id(&id, Int32(id.count)) else { return nil }
-        return AgentBinary(id: id.withUnsafeBufferPointer { String(cString: $0.baseAddress!) }, path: path)
-    }()
+    /// Nil where the file can't be read or bears no name of its content.
+    private init?(_ path: String) {
+        var text = [CChar](repeating: 0, count: 65)
+        guard semq_build_id(path, &text, Int32(text.count)) else { return nil }
+        id = text.withUnsafeBufferPointer { String(cString: $0.baseAddress!) }
+        self.path = path
+    }
+
+    /// This program, which is `semq`.
+    package static let own = AgentBinary("/proc/self/exe")
+
+    /// The `semq` in PATH, for a program that is another.
+    static let installed: AgentBinary? = (Environment.value("PATH") ?? "").split(separator: ":")
+        .map { "\($0)/semq" }.first { (path: String) in access(path, X_OK) == 0 }.flatMap { AgentBinary($0) }
 
     /// Below the home folder there.
     package var remotePath: String { ".cache/semq/\(id)/semq" }

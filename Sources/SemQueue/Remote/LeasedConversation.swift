@@ -75,7 +75,8 @@ final class LeasedConversation {
     }
 
     /// Says goodbye and waits until that was heard, so that nobody has to wait for the lease to end; then ends.
-    func farewell(within limit: Duration) {
+    /// - Returns: the connection, where it is good for other requests.
+    func farewell(within limit: Duration) -> Conversation? {
         let end = Duration.sinceBoot() + limit
         let alarm = Alarm()
         var isSaid = false
@@ -85,13 +86,16 @@ final class LeasedConversation {
                 isSaid = true
             }
             switch next(alarm, within: rest) {
-            case .message(let message) where message.verb == "bye": return close()
-            case .ended: return close()
+            case .message(let message) where message.verb == "bye": return takeConversation()
+            case .ended:
+                close()
+                return nil
             case .cut: isSaid = false
             default: break
             }
         }
         close()
+        return nil
     }
 
     /// The connection for other requests, where it is sound; this conversation is over.

@@ -14,6 +14,7 @@ package final class RemoteGrant: Grant, @unchecked Sendable {
     // Touched by the keeping thread while there is one, otherwise by the owner.
     private let session: LeasedConversation
     private let options: RemoteSemaphore.Options
+    private let host: RemoteHost
     private let state = Guarded(State())
     private var keeper: (thread: BlockingThread, alarm: Alarm)?
 
@@ -29,6 +30,7 @@ package final class RemoteGrant: Grant, @unchecked Sendable {
         else { return nil }
         path = semaphore.name
         options = semaphore.options
+        host = semaphore.host
         self.ticket = ticket
         self.slot = Int(clamping: slot)
         self.token = token
@@ -138,6 +140,6 @@ package final class RemoteGrant: Grant, @unchecked Sendable {
             return state.isDone
         }
         guard !isDone else { return }
-        session.farewell(within: .seconds(2))
+        if let conversation = session.farewell(within: .seconds(2)) { host.keep(conversation) }
     }
 }

@@ -141,12 +141,12 @@ struct RemoteMember {
     }
 
     private func keep(_ session: LeasedConversation) {
-        if let conversation = session.takeConversation() { semaphore.keep(conversation) }
+        if let conversation = session.takeConversation() { semaphore.host.keep(conversation) }
     }
 
     /// Says goodbye, so that nobody waits for the lease to end.
     private func leave(_ session: LeasedConversation) {
-        session.farewell(within: .seconds(1))
+        if let conversation = session.farewell(within: .seconds(1)) { semaphore.host.keep(conversation) }
     }
 }
 

@@ -1,14 +1,12 @@
 internal import Glibc
 
 /// A queue on another host, reached through its agent.
-package final class RemoteSemaphore: NamedSemaphore, @unchecked Sendable {
+package final class RemoteSemaphore: NamedSemaphore {
     /// As it was named: `user@host:path`.
     package let name: String
     let path: String
     let host: RemoteHost
     let options: Options
-    /// A conversation that can take another request. Guarded.
-    private let idle = Guarded<Conversation?>(nil)
 
     package struct Options: Sendable {
         /// The lease's length.
@@ -63,11 +61,7 @@ package final class RemoteSemaphore: NamedSemaphore, @unchecked Sendable {
     /// An open conversation: one that was kept, or a new one.
     /// - Throws: ``SemaphoreError``; `Gate.Failure` when the alarm rings or the deadline passes.
     func converse(_ alarm: Alarm, deadline: Duration?, _ tell: (String) -> Void = { _ in }) throws -> Conversation {
-        let kept = idle.withLock { conversation in
-            defer { conversation = nil }
-            return conversation
-        }
-        if let kept { return kept }
+        if let kept = host.takeIdle() { return kept }
         let start = Duration.monotonic()
         var isTold = false
         while true {
@@ -84,9 +78,6 @@ package final class RemoteSemaphore: NamedSemaphore, @unchecked Sendable {
         }
     }
 
-    /// Keeps a conversation that has nothing under way for the next request.
-    func keep(_ conversation: Conversation) { idle.withLock { $0 = conversation } }
-
     /// Asks for what is answered at once.
     /// - Returns: all messages up to `end` or the only one.
     func ask(_ request: Message, _ alarm: Alarm) throws -> [Message] {
@@ -95,13 +86,13 @@ package final class RemoteSemaphore: NamedSemaphore, @unchecked Sendable {
         var answers: [Message] = []
         while let message = try conversation.next(alarm, within: .seconds(30)) {
             if message.verb == "error" {
-                keep(conversation)
+                host.keep(conversation)
                 throw SemaphoreError(message, at: "\(host.name)")
             }
             answers.append(message)
             let goesOn = ["queue", "holder", "waiter", "line", "finding"].contains(message.verb)
             guard goesOn else {
-                keep(conversation)
+                host.keep(conversation)
                 return answers
             }
         }
@@ -112,6 +103,15 @@ package final class RemoteSemaphore: NamedSemaphore, @unchecked Sendable {
 /// A host that semaphores are on, and how its agent is started.
 package final class RemoteHost: Sendable {
     package let name: String
+    /// Conversations that have nothing under way, and can take another request.
+    private let idle = Guarded<Idle>(Idle())
+
+    // A conversation is one owner's at a time: whoever takes it from here, or nobody.
+    private struct Idle: @unchecked Sendable {
+        var conversations: [Conversation] = []
+    }
+
+    private static let mostIdle = 4
     let agent: AgentCommand
     private let bootstrap: (@Sendable (Alarm) throws -> Void)?
 
@@ -122,6 +122,20 @@ package final class RemoteHost: Sendable {
         self.name = name
         self.agent = agent
         self.bootstrap = bootstrap
+    }
+
+    /// One that is sound as far as can be seen.
+    func takeIdle() -> Conversation? {
+        while let conversation = idle.withLock({ $0.conversations.popLast() }) {
+            if case .nothing = conversation.receive() { return conversation }
+            conversation.close()
+        }
+        return nil
+    }
+
+    /// Keeps a conversation that has nothing under way for the next request.
+    func keep(_ conversation: Conversation) {
+        idle.withLock { if $0.conversations.count < Self.mostIdle { $0.conversations.append(conversation) } }
     }
 
     func connect(_ alarm: Alarm, deadline: Duration?) throws -> Conversation {
