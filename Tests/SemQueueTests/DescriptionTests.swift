@@ -105,7 +105,7 @@ final class Folder: Sendable {
     }
 
     deinit {
-        for name in ["q", "q.history", "q.history.1", "link"] { unlink(path(name)) }
+        for name in ["q", "q.history", "q.history.1", "q.remote", "link"] { unlink(path(name)) }
         rmdir(root)
     }
 

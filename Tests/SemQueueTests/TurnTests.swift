@@ -8,9 +8,12 @@ import Testing
     private let second = Ticket(priority: 0, number: 2)
 
     private func sight(
-        held: [Int] = [], of concurrency: Int = 1, ahead: [Ticket] = [], paused: Bool = false, token: Int64 = 100
+        held: [Int] = [], of concurrency: Int = 1, ahead: [Ticket] = [], paused: Bool = false, token: Int64 = 100,
+        kept: [Int] = [], keptFor: Duration? = nil, isHeldOff: Bool = false
     ) -> Turn.Sight {
-        Turn.Sight(concurrency: concurrency, paused: paused, held: held, ahead: ahead, lastToken: token)
+        Turn.Sight(
+            concurrency: concurrency, paused: paused, held: held, ahead: ahead, lastToken: token, kept: kept,
+            isHeldOff: isHeldOff, keptFor: keptFor)
     }
 
     @Test func theHeadTakesTheLowestFreeSlot() {
@@ -52,6 +55,47 @@ import Testing
         #expect(
             turn.look(sight(ahead: [first], paused: true), at: .seconds(60))
                 == .waitBehind(first, lookAfter: .seconds(1)))
+    }
+
+    @Test func aSlotThatIsKeptCountsAsHeldAndIsNobodys() {
+        let cases: [(Turn.Sight, Turn.Action)] = [
+            (sight(kept: [0], keptFor: .seconds(9)), .waitForSlot([], lookAfter: .milliseconds(250))),
+            (sight(kept: [0], keptFor: .milliseconds(20)), .waitForSlot([], lookAfter: .milliseconds(20))),
+            (sight(of: 2, kept: [0], keptFor: .seconds(9)), .claim(slot: 1)),
+            (sight(held: [1], of: 3, kept: [0], keptFor: .seconds(9)), .claim(slot: 2)),
+            (
+                sight(held: [0], of: 2, kept: [1], keptFor: .milliseconds(3)),
+                .waitForSlot([0], lookAfter: .milliseconds(3))
+            ),
+            // Beyond a lowered concurrency too.
+            (sight(of: 1, kept: [4], keptFor: .seconds(9)), .waitForSlot([], lookAfter: .milliseconds(250))),
+            (
+                sight(ahead: [first], kept: [0], keptFor: .milliseconds(20)),
+                .waitBehind(first, lookAfter: .seconds(1))
+            ),
+        ]
+        for (sight, action) in cases {
+            var turn = Turn()
+            #expect(turn.look(sight, at: .zero) == action)
+        }
+    }
+
+    @Test func nobodyTakesASlotWhileTheQueueHoldsOff() {
+        var turn = Turn()
+        let free = sight(of: 3, keptFor: .milliseconds(40), isHeldOff: true)
+        #expect(turn.look(free, at: .zero) == .waitForSlot([], lookAfter: .milliseconds(40)))
+        #expect(
+            turn.look(sight(of: 3, ahead: [first], keptFor: .milliseconds(40), isHeldOff: true), at: .seconds(60))
+                == .waitBehind(first, lookAfter: .seconds(1)))
+    }
+
+    @Test func whileSlotsAreKeptNobodyAheadStandsStill() {
+        var turn = Turn()
+        _ = turn.look(sight(ahead: [first]), at: .zero)
+        _ = turn.look(sight(ahead: [first], kept: [0], keptFor: .seconds(60)), at: .seconds(1))
+        _ = turn.look(sight(ahead: [first]), at: .seconds(60))
+        #expect(turn.look(sight(ahead: [first]), at: .seconds(64)) == .waitBehind(first, lookAfter: .seconds(1)))
+        #expect(turn.look(sight(ahead: [first]), at: .seconds(65)) == .claim(slot: 0))
     }
 
     @Test func othersSleepBehindTheNearestAhead() {

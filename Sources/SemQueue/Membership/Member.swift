@@ -242,6 +242,7 @@ struct Member {
                     return .granted(grant)
                 }
                 giveBack(&offer)
+                continue
             }
             let action: Turn.Action
             switch try decide(&turn, stand, ticket, now) {
@@ -489,7 +490,9 @@ struct Member {
     /// Makes a slot that is locked a permit.
     /// - Returns: nil if its record says that it must be kept; it is given back then.
     /// - Throws: ``SemaphoreError`` where a remote member's permit can't be written down; all is given back then.
-    private func record(_ slot: Int, _ ticket: Ticket, _ header: inout Header, at now: Timestamp) throws -> LocalGrant? {
+    private func record(
+        _ slot: Int, _ ticket: Ticket, _ header: inout Header, at now: Timestamp
+    ) throws -> LocalGrant? {
         let line = QueueFile.slotLines.lowerBound + slot
         let last = SlotRecord.taken(in: QueueFile.readLines(line..<(line + 1), from: own))
         if slot >= header.remote, last?.lastHolder?.isRemote ?? false {
