@@ -76,6 +76,48 @@ import Testing
         #expect(try client.run("ssh", "root@noisy", "true").out.hasSuffix("forced\n"))
     }
 
+    @Test func thereAreOtherServers() throws {
+        guard Machine.has(.hosts, .openSSH10, .program("dropbear", package: "dropbear-bin")) else { return }
+        let lab = try TestLab()
+        let client = try lab.client("client1")
+        let servers: [(HostOptions.Server, String)] = [
+            (.openSSH, "OpenSSH_9"), (.openSSH10, "OpenSSH_10"), (.dropbear, "dropbear"),
+        ]
+        for (server, name) in servers {
+            let host = try lab.host("bench-\(server)", HostOptions { $0.server = server })
+            let result = try client.run("ssh", "-v", "lab@\(host.name)", "id -un")
+            #expect(result.out == "lab\n" && result.err.contains("remote software version \(name)"), "\(result.err)")
+            let session = try client.start(["ssh", host.name, "echo in; sleep 1000"])
+            #expect(Event.happens { session.out == "in\n" })
+            #expect(try !host.signal(.kill).isEmpty)
+            #expect(session.wait().status == .exited(255))
+            try host.sshd(.restart)
+            #expect(try client.run("ssh", host.name, "true").status == .exited(0))
+        }
+    }
+
+    /// Also for static programs, and for sessions that sshd starts.
+    @Test func aHostMayHaveItsOwnClock() throws {
+        guard Machine.has(.hosts, .program("busybox", package: "busybox-static")) else { return }
+        let lab = try TestLab()
+        let host = try lab.host("bench1", HostOptions { $0.hasClock = true })
+        let client = try lab.client("client1")
+        for days in [3, -2] {
+            try host.setClock(ahead: days * 86400)
+            let expected = Int(Date().timeIntervalSince1970) + days * 86400
+            for words in [["date", "+%s"], ["busybox", "date", "+%s"]] {
+                let here = try #require(Int(try host.start(words).wait().out.dropLast()))
+                let there = try client.start(["ssh", "lab@bench1", words.joined(separator: " ")]).wait()
+                #expect((0..<60).contains(here - expected))
+                #expect((0..<60).contains(try #require(Int(there.out.dropLast()), "\(there.err)") - expected))
+            }
+        }
+        let other = try #require(Int(try client.run("date", "+%s").out.dropLast()))
+        #expect((0..<60).contains(Int(Date().timeIntervalSince1970) - other))
+        let code = try host.start(["sh", "-c", "kill -TERM $$"]).wait()
+        #expect(code.status == .signaled(SIGTERM))
+    }
+
     // MARK: faults
 
     /// A command on the host that answers each line it gets, with the connection held open by `ssh`.
@@ -167,10 +209,15 @@ import Testing
         #expect(try host.shell("echo kept > /root/file; setsid sleep 1000 < /dev/null > /dev/null 2>&1 &").out == "")
         let boot = "cat /proc/sys/kernel/random/boot_id"
         let first = try host.shell(boot).out
-        let sleeper = try #require(try host.processes().first { $0.words == ["sleep", "1000"] })
+        var sleeper: TestHost.Process?
+        _ = Event.happens {
+            sleeper = try? host.processes().first { $0.words == ["sleep", "1000"] }
+            return sleeper != nil
+        }
+        let pid = try #require(sleeper?.pid)
 
         try host.turnOff()
-        #expect(Machine.state(of: sleeper.pid) == nil)
+        #expect(Machine.state(of: pid) == nil)
         #expect(running.err == "", "nobody was told")
         try host.turnOn(uptime: 5)
         #expect(try !host.processes().contains { $0.name == "sleep" })

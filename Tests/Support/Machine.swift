@@ -11,6 +11,8 @@ package enum Machine {
         case program(String, package: String)
         /// To make test hosts, `TestLab`.
         case hosts
+        /// To give them a newer OpenSSH.
+        case openSSH10
     }
 
     /// Whether all is there. What is missing is printed, and in CI (`CI=true`) it is a failure: no test
@@ -37,6 +39,9 @@ package enum Machine {
             }
             return found ? nil : "there is no \(name) (Debian package \(package))"
         case .hosts: return TestLab.obstacle
+        case .openSSH10:
+            guard case .failure(let refusal) = TestLab.openSSH10 else { return nil }
+            return "there are no packages of OpenSSH 10: \(refusal)"
         }
     }
 

@@ -32,6 +32,16 @@ package final class TestLab: Sendable {
         return works ? nil : said.trimmingCharacters(in: .whitespacesAndNewlines)
     }()
 
+    /// The packages of a newer OpenSSH, downloaded at first use.
+    package static let openSSH10: Result<[String], Refusal> = {
+        let packages = ["bookworm-backports", "openssh-server", "openssh-client", "openssh-sftp-server"]
+        guard let (works, said) = try? Server.run(packages, "fetch") else {
+            return .failure(Refusal(error: "Tests/Support/hosts/fetch can't be started"))
+        }
+        let lines = said.split(separator: "\n").map(String.init)
+        return works ? .success(lines) : .failure(Refusal(error: lines.last ?? "nothing could be downloaded"))
+    }()
+
     package init() throws {
         let started = try Server()
         guard let about = try? JSONDecoder().decode(About.self, from: started.greeting) else {
@@ -105,6 +115,18 @@ package struct HostOptions {
     package var sees: [String] = []
     /// How long it seems to run already when it starts, in seconds; nil: as this machine.
     package var uptime: Int?
+    /// Whether it has a wall clock of its own, for `setClock`. Whatever runs there is then traced.
+    package var hasClock = false
+    package var server = Server.openSSH
+
+    package enum Server: Sendable {
+        /// This machine's.
+        case openSSH
+        /// 10.0, of Debian's backports: `Machine.Need.openSSH10`.
+        case openSSH10
+        /// Its options are the lines in `sshd`.
+        case dropbear
+    }
 
     package init() {}
 
@@ -118,9 +140,15 @@ package struct HostOptions {
             return user
         }
         var request: [String: Any] = [
-            "see": sees, "users": users, "sshd": ["config": sshd, "port": port, "host_keys": hostKeys],
+            "see": sees, "users": users,
+            "sshd": [
+                "config": sshd, "port": port, "host_keys": hostKeys,
+                "server": server == .dropbear ? "dropbear" : "openssh",
+            ],
         ]
         if let uptime { request["boot"] = ["uptime": uptime] }
+        if hasClock { request["clock"] = true }
+        if server == .openSSH10 { request["packages"] = (try? TestLab.openSSH10.get()) ?? [] }
         return request
     }
 }
@@ -273,6 +301,10 @@ package final class TestHost: Sendable {
     /// The host is no more, its files neither.
     package func destroy() throws { try lab.ask("destroy", ["name": name]) }
 
+    /// Sets the wall clock of a host that has one of its own.
+    /// - Parameter ahead: by so many seconds of this machine's; less than 0 is behind.
+    package func setClock(ahead: Int) throws { try lab.ask("clock", ["name": name, "ahead": ahead]) }
+
     // MARK: sshd
 
     package enum Service: String { case start, stop, restart }
@@ -306,10 +338,10 @@ private final class Server {
     private let stream: UnsafeMutablePointer<FILE>
     let greeting: Data
 
-    private static let program = Sandbox.root + "/Tests/Support/hosts/host"
+    private static let folder = Sandbox.root + "/Tests/Support/hosts/"
 
     init() throws {
-        let (child, socket) = try Self.start(["serve"])
+        let (child, socket) = try Self.start("host", ["serve"])
         pid = child
         stream = fdopen(socket, "r+")
         greeting = Self.line(stream) ?? Data()
@@ -339,8 +371,8 @@ private final class Server {
     }
 
     /// Runs it to its end; whether all is well, and what it printed.
-    static func run(_ arguments: [String]) throws -> (Bool, String) {
-        let (pid, socket) = try start(arguments, errors: true)
+    static func run(_ arguments: [String], _ program: String = "host") throws -> (Bool, String) {
+        let (pid, socket) = try start(program, arguments, errors: true)
         let said = FileHandle(fileDescriptor: socket, closeOnDealloc: true).readDataToEndOfFile()
         var status: Int32 = 0
         waitpid(pid, &status, 0)
@@ -348,7 +380,10 @@ private final class Server {
     }
 
     /// - Parameter errors: whether standard error goes where standard output does.
-    private static func start(_ arguments: [String], errors: Bool = false) throws -> (pid: pid_t, socket: Int32) {
+    private static func start(_ name: String, _ arguments: [String], errors: Bool = false) throws
+        -> (pid: pid_t, socket: Int32)
+    {
+        let program = folder + name
         var ends: [Int32] = [-1, -1]
         // Close-on-exec: the lab ends when this process's end is closed, and no child may keep it.
         let kind = Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue)

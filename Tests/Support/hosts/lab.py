@@ -4,6 +4,7 @@ Everything is in namespaces that only the lab's processes keep, and all of these
 """
 
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -21,10 +22,16 @@ _HOST = {
     "see": [],  # paths of this machine that are there nevertheless
     "users": [],  # {"name", "shell", "authorized_keys", "files": {path below home: text}}; root and lab are there anyway
     "boot": {},  # {"uptime"} or {"boottime", "monotonic"}: seconds
-    "sshd": {},  # {"port", "host_keys", "config": lines}
+    "clock": False,  # it has a wall clock of its own, see clock.c
+    "packages": [],  # files of Debian packages that are unpacked there
+    "sshd": {},  # {"server": "openssh" | "dropbear", "port", "host_keys", "config": lines; options of dropbear}
 }
-_SSHD = {"port": 22, "host_keys": ["ed25519", "ecdsa"], "config": []}
+_SSHD = {"server": "openssh", "port": 22, "host_keys": ["ed25519", "ecdsa"], "config": []}
 _CLIENT = {"ssh": False, "bare": False}
+_CLOCK, _AHEAD = "/usr/local/sbin/test-clock", "/run/clock"
+# dpkg-deb -x would put a folder in the place of /lib, which is a symbolic link.
+_UNPACK = 'dpkg-deb --fsys-tarfile "$1" | tar -x -C "$2" --keep-directory-symlink'
+_SERVERS = ("sshd", "dropbear")
 _SIGNALS = {name[3:]: number for name, number in signal.Signals.__members__.items()}
 
 
@@ -54,7 +61,8 @@ class Host:
         about = self.user(user)
         become = [] if about["uid"] == 0 else ["setpriv", "--reuid", user, "--regid", user, "--init-groups", "--"]
         variables = [f"{key}={value}" for key, value in tree.environment(about).items()]
-        return ["nsenter", "-t", str(self.init), "-a", *become, "env", "-i", "-C", about["home"], *variables]
+        clock = [_CLOCK, _AHEAD] if self.spec["clock"] else []
+        return ["nsenter", "-t", str(self.init), "-a", *become, "env", "-i", "-C", about["home"], *variables, *clock]
 
     def user(self, name):
         for user in self.spec["users"]:
@@ -77,6 +85,14 @@ class Host:
             except OSError:
                 pass
         return sorted(found, key=lambda each: each["pid"])
+
+    def strike(self):
+        """Kills all processes; they may live on for a moment."""
+        if self.init is not None:
+            os.kill(self.init, signal.SIGKILL)
+
+    def is_listener(self, process):
+        return process["parent"] == self.init and process["name"].startswith(_SERVERS)
 
 
 def _process(pid):
@@ -177,6 +193,11 @@ class Lab:
             spec["users"] = keeper.users
             addresses = self.network.draw()
             host = Host(spec, keeper, addresses, self.network.plug(keeper.pid, addresses))
+            for package in spec["packages"]:
+                network.run(["/bin/sh", "-c", _UNPACK, "sh", package, host.root])
+            if spec["clock"]:
+                shutil.copy(self._clock(), host.root + _CLOCK)
+                _write(host.root + _AHEAD, "0\n")
             for user in spec["users"]:
                 self._give_key(host, user)
             if spec["ssh"]:
@@ -192,6 +213,22 @@ class Lab:
             self._describe()
             raise
         return self.do_about(name)
+
+    def _clock(self):
+        program = f"{tree.PLACE}/clock"
+        if not os.path.exists(program):
+            source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "clock.c")
+            network.run(["cc", "-O1", "-pthread", "-o", program, source])
+        return program
+
+    def do_clock(self, name, ahead):
+        """Sets the wall clock of a host that has one of its own: so many seconds ahead of the machine's."""
+        host = self._host(name)
+        if not host.spec["clock"]:
+            raise Refusal(f"{name} was not made with a clock of its own")
+        # In place: the file is open.
+        with open(host.root + _AHEAD, "w") as file:
+            file.write(f"{int(ahead)}\n")
 
     def _free(self, name):
         if name in self.hosts or name in self.proxies or name in ("localhost", "outside", ""):
@@ -225,8 +262,14 @@ class Lab:
         self._describe()
 
     def end(self):
-        for name in [*self.proxies, *self.hosts]:
-            self.do_destroy(name)
+        for _, proxy in self.proxies.values():
+            proxy.end()
+        # All of them first: to end is mostly to wait for the kernel.
+        for host in self.hosts.values():
+            host.strike()
+        for host in self.hosts.values():
+            self._kill(host)
+            host.keeper.end()
         self.network.end()
 
     def _describe(self):
@@ -298,7 +341,8 @@ class Lab:
     # sshd
 
     def _start_sshd(self, host):
-        network.run([*host.words("root"), "/usr/sbin/sshd", "-f", ssh.CONFIGURATION, "-E", ssh.LOG])
+        for words in ssh.start(host.spec["sshd"]):
+            network.run([*host.words("root"), *words])
         listening = f":{host.spec['sshd']['port']:04X} 00000000:0000 0A"
         end = time.monotonic() + 10
         while listening not in _read(f"/proc/{host.init}/net/tcp"):
@@ -311,7 +355,7 @@ class Lab:
         host = self._host(name)
         if action in ("stop", "restart"):
             for each in host.processes():
-                if _is_listener(each):
+                if host.is_listener(each):
                     os.kill(each["pid"], signal.SIGKILL)
                     _until(lambda pid=each["pid"]: not _lives(pid))
         if config is not None:
@@ -326,14 +370,15 @@ class Lab:
         """Signals sshd's processes for sessions, its listener, or all processes of the host. Returns whom."""
         if signal not in _SIGNALS:
             raise Refusal(f"there is no signal {signal}")
+        host = self._host(name)
         chosen = {
-            "sessions": lambda each: each["name"].startswith("sshd") and not _is_listener(each),
-            "listener": _is_listener,
+            "sessions": lambda each: each["name"].startswith(_SERVERS) and not host.is_listener(each),
+            "listener": host.is_listener,
             "all": lambda each: True,
         }
         if who not in chosen:
             raise Refusal(f"signals go to {', '.join(chosen)}, not to {who}")
-        pids = [each["pid"] for each in self._host(name).processes() if chosen[who](each)]
+        pids = [each["pid"] for each in host.processes() if chosen[who](each)]
         for pid in pids:
             try:
                 os.kill(pid, _SIGNALS[signal])
@@ -429,10 +474,6 @@ class Lab:
 
 def _everything():
     return {"action": "drop", "peers": None, "direction": "both"}
-
-
-def _is_listener(process):
-    return process["name"].startswith("sshd") and "[listener]" in " ".join(process["words"])
 
 
 def _lives(pid):

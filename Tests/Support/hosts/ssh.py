@@ -58,6 +58,20 @@ def server_files(keys, host, options):
     return files, public
 
 
+def start(options):
+    """The commands that start the server; the last leaves it running."""
+    if options["server"] == "openssh":
+        return [["/usr/sbin/sshd", "-f", CONFIGURATION, "-E", LOG]]
+    keys = [f"/etc/ssh/semq_host_{kind}" for kind in options["host_keys"]]
+    words = ["dropbear", "-F", "-E", "-p", str(options["port"]), *(f"-r{key}.dropbear" for key in keys)]
+    # An empty standard output would be waited for, hence the file.
+    line = f'exec setsid "$@" </dev/null >>{LOG} 2>&1 &'
+    return [
+        *(["dropbearconvert", "openssh", "dropbear", key, f"{key}.dropbear"] for key in keys),
+        ["/bin/sh", "-c", line, "sh", *words, *options["config"]],
+    ]
+
+
 def known_hosts_lines(names, port, public):
     """A line for each key and all names and addresses of a host."""
     hosts = ",".join(name if port == 22 else f"[{name}]:{port}" for name in names)
