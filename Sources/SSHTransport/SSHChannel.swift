@@ -1,13 +1,13 @@
+internal import Synchronization
+
 /// A remote command, or a connection beyond the host, whose bytes the session's thread carries.
 public final class SSHChannel: Sendable {
-    private let state = Monitor(State())
-    private let mailbox: Mailbox
     let number: Int
-
-    private struct State {
-        var exit: SSHExit?
-        var waiters: [CheckedContinuation<SSHExit, Never>] = []
-    }
+    private let mailbox: Mailbox
+    private let ended = Promise<SSHExit>()
+    private let sent = Atomic(0)
+    private let received = Atomic(0)
+    private let failure = Atomic<Int32>(0)
 
     init(number: Int, mailbox: Mailbox) {
         self.number = number
@@ -15,21 +15,15 @@ public final class SSHChannel: Sendable {
     }
 
     /// Blocks until the command has ended and all its output has been handed over.
-    public func wait() -> SSHExit { state.wait { $0.exit }! }
+    public func wait() -> SSHExit { ended.wait() }
 
-    /// How it ended, or nil after so long.
-    public func wait(atMost limit: Duration) -> SSHExit? { state.wait(until: .after(limit)) { $0.exit } }
+    /// How it ended; nil where it has not, after so long.
+    public func wait(atMost limit: Duration) -> SSHExit? { ended.wait(until: .after(limit)) }
 
     /// As ``wait()``. Cancelling the task closes the channel.
     public func exit() async -> SSHExit {
         await withTaskCancellationHandler {
-            await withCheckedContinuation { continuation in
-                let exit = state.withLock { state in
-                    if state.exit == nil { state.waiters.append(continuation) }
-                    return state.exit
-                }
-                if let exit { continuation.resume(returning: exit) }
-            }
+            await ended.get()
         } onCancel: {
             close()
         }
@@ -39,12 +33,17 @@ public final class SSHChannel: Sendable {
     /// running loses its input and output, and ends of that or doesn't.
     public func close() { mailbox.post(.close(number)) }
 
-    func finish(_ exit: SSHExit) {
-        let waiters = state.withLock { state in
-            if state.exit == nil { state.exit = exit }
-            defer { state.waiters = [] }
-            return state.waiters
-        }
-        for waiter in waiters { waiter.resume(returning: exit) }
-    }
+    /// Bytes that were read here and went to the server, or are on their way.
+    public var bytesSent: Int { sent.load(ordering: .relaxed) }
+    /// Bytes of output that were taken here.
+    public var bytesReceived: Int { received.load(ordering: .relaxed) }
+    /// Why reading or writing one of the local descriptors failed, an error number such as ENOSPC; 0 where it didn't.
+    public var localError: Int32 { failure.load(ordering: .relaxed) }
+
+    // MARK: the session's side
+
+    func count(sent count: Int) { sent.add(count, ordering: .relaxed) }
+    func count(received count: Int) { received.add(count, ordering: .relaxed) }
+    func note(localError error: Int32) { failure.store(error, ordering: .relaxed) }
+    func finish(_ exit: SSHExit) { ended.fulfill(exit) }
 }

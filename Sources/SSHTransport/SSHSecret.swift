@@ -10,6 +10,7 @@ public final class SSHSecret: Sendable, CustomStringConvertible {
         storage = .allocate(byteCount: capacity + 1, alignment: 1)
         storage.initializeMemory(as: UInt8.self, repeating: 0)
         count = min(max(fill(UnsafeMutableRawBufferPointer(rebasing: storage.dropLast())), 0), capacity)
+        explicit_bzero(storage.baseAddress! + count, storage.count - count)
     }
 
     deinit {

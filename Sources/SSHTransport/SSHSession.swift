@@ -3,6 +3,7 @@ internal import Glibc
 /// One SSH connection, which many channels share. A thread of its own drives it.
 public final class SSHSession: Sendable {
     private let mailbox: Mailbox
+    private let thread: Monitor<SessionThread?>
     private let limits: SSHLimits
     private let endpoint: Endpoint
 
@@ -10,14 +11,18 @@ public final class SSHSession: Sendable {
     public var hostName: String { endpoint.hostName }
     public var port: Int { endpoint.port }
 
-    private init(_ mailbox: Mailbox, _ negotiation: Negotiation) {
+    private init(_ mailbox: Mailbox, _ thread: SessionThread, _ negotiation: Negotiation) {
         self.mailbox = mailbox
+        self.thread = Monitor(thread)
         limits = negotiation.options.limits
         endpoint = negotiation.endpoint
     }
 
     /// Whoever forgets to close a session does so by letting go of it.
-    deinit { mailbox.end(.orderly) }
+    deinit {
+        mailbox.end(.orderly)
+        takeThread()?.detach()
+    }
 
     /// Blocks the calling thread until the session is there. Each phase has its limit, and
     /// ``SSHOptions/cancellation`` ends any of them.
@@ -47,6 +52,9 @@ public final class SSHSession: Sendable {
             endpoint: endpoint, addresses: addresses, limit: configuration.connectTimeout ?? options.limits.connect,
             cancellation: cancellation
         ).connect()
+        if let interval = configuration.serverAliveInterval {
+            KeepAlive(interval: interval, count: configuration.serverAliveCountMax).apply(to: socket)
+        }
         let negotiation = try Negotiation(
             endpoint: endpoint, socket: socket, options: options, cancellation: cancellation)
         do {
@@ -72,15 +80,27 @@ public final class SSHSession: Sendable {
     }
 
     private static func start(_ negotiation: Negotiation) throws(SSHError) -> SSHSession {
-        struct Handed: @unchecked Sendable {
-            // From here on only the new thread uses it.
-            let driver: Driver
-        }
         guard let mailbox = Mailbox() else { throw noThread(negotiation.endpoint) }
-        let handed = Handed(driver: Driver(negotiation, mailbox: mailbox))
-        guard let thread = SessionThread.start({ handed.driver.run() }) else { throw noThread(negotiation.endpoint) }
-        thread.detach()
-        return SSHSession(mailbox, negotiation)
+        let driver = Handed(Driver(negotiation, mailbox: mailbox))
+        let thread = SessionThread.start {
+            // The socket is closed before anybody hears that the session is over.
+            let reason = driver.take().run()
+            mailbox.over.fulfill(reason)
+        }
+        guard let thread else { throw noThread(negotiation.endpoint) }
+        return SSHSession(mailbox, thread, negotiation)
+    }
+
+    /// What belongs to one thread, and then to another.
+    private final class Handed<Value>: @unchecked Sendable {
+        private var value: Value?
+
+        init(_ value: Value) { self.value = value }
+
+        func take() -> Value {
+            defer { value = nil }
+            return value!
+        }
     }
 
     private static func noThread(_ endpoint: Endpoint) -> SSHError {
@@ -115,6 +135,13 @@ public final class SSHSession: Sendable {
     }
 
     private func open(_ purpose: Opening.Purpose, _ ends: Opening.Ends, _ window: Int) throws(SSHError) -> SSHChannel {
+        let opening = try ask(for: purpose, ends, window)
+        if let error = opening.answer.wait() { throw error }
+        return opening.channel
+    }
+
+    /// Waits for nothing yet. The descriptors are closed where this throws.
+    func ask(for purpose: Opening.Purpose, _ ends: Opening.Ends, _ window: Int) throws(SSHError) -> Opening {
         let channel = SSHChannel(number: mailbox.nextNumber(), mailbox: mailbox)
         let opening = Opening(
             purpose, ends: ends, channel: channel, window: UInt32(clamping: window), limit: limits.open)
@@ -122,23 +149,38 @@ public final class SSHSession: Sendable {
             for descriptor in Set([ends.input, ends.output, ends.error]) where descriptor >= 0 {
                 Glibc.close(descriptor)
             }
-            throw mailbox.over
+            throw mailbox.over.current
                 ?? endpoint.error(.cancelled, .open, "the session with \(endpoint.description) was closed")
         }
-        try opening.wait()
-        return channel
+        return opening
     }
 
     /// Why the session is no more; nil while it lives.
-    public var failure: SSHError? { mailbox.over }
+    public var failure: SSHError? { mailbox.over.current }
 
     /// Says goodbye and lets go of everything; channels end as `unknown`. Blocks for at most ``SSHLimits/close``,
     /// and is harmless when called again.
     public func close() {
         mailbox.end(.orderly)
-        _ = mailbox.waitUntilOver()
+        _ = mailbox.over.wait()
+        takeThread()?.join()
     }
 
     /// As ``close()``, at once and without a goodbye: for a peer that has fallen silent. Does not block.
     public func abort() { mailbox.end(.abrupt) }
+
+    /// As ``close()``, for tasks.
+    func closed() async {
+        mailbox.end(.orderly)
+        _ = await mailbox.over.get()
+        // It is on its last few instructions.
+        takeThread()?.join()
+    }
+
+    private func takeThread() -> SessionThread? {
+        thread.withLock { thread in
+            defer { thread = nil }
+            return thread
+        }
+    }
 }

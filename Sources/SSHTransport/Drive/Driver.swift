@@ -31,7 +31,8 @@ final class Driver {
         self.mailbox = mailbox
     }
 
-    func run() {
+    /// Returns why it is over, once everything but the socket is given back.
+    func run() -> SSHError {
         var readable = true
         var ending: Mailbox.Ending?
         while failure == nil {
@@ -46,7 +47,7 @@ final class Driver {
             if wire.fate != nil, !moved, isDrained() { break }
             readable = wait(moved: moved)
         }
-        finish(ending)
+        return finish(ending)
     }
 
     private func accept(_ request: Mailbox.Request) {
@@ -102,7 +103,7 @@ final class Driver {
         case .opened(let channel, let id):
             let opening = opener.opening!
             pumps.append(Pump(opening, channel: channel, id: id, wire: wire))
-            opening.answer(.success(()))
+            opening.answer.fulfill(nil)
         case .refused(let phase, let message):
             if let opening = opener.opening {
                 let text = "\(endpoint.description) \(message)"
@@ -121,7 +122,7 @@ final class Driver {
         for descriptor in Set([opening.ends.input, opening.ends.output, opening.ends.error]) where descriptor >= 0 {
             close(descriptor)
         }
-        opening.answer(.failure(error))
+        opening.answer.fulfill(error)
         opening.channel.finish(.unknown)
     }
 
@@ -189,7 +190,7 @@ final class Driver {
 
     // MARK: the end
 
-    private func finish(_ ending: Mailbox.Ending?) {
+    private func finish(_ ending: Mailbox.Ending?) -> SSHError {
         if case .orderly = ending, wire.fate == nil { sayGoodbye() }
         // From here on no call waits for the other side: channel_close and session_free would, for ever.
         wire.abandon()
@@ -200,9 +201,10 @@ final class Driver {
         for pump in pumps { pump.abandon() }
         pumps = []
         while libssh2_session_free(session) == LIBSSH2_ERROR_EAGAIN {}
-        for request in mailbox.finish(error) {
+        for request in mailbox.shut() {
             if case .open(let opening) = request { drop(opening, error) }
         }
+        return error
     }
 
     private func sayGoodbye() {

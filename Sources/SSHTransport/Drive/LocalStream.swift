@@ -10,8 +10,8 @@ final class LocalStream {
         case bytes(Int)
         /// Nothing just now.
         case later
-        /// The end of the input; nobody takes the output any more.
-        case over
+        /// The end of the input (0), or why it can't be read or written.
+        case over(Int32)
     }
 
     private enum Kind {
@@ -65,9 +65,9 @@ final class LocalStream {
                 count = Glibc.read(descriptor, room.baseAddress, room.count)
             }
             if count > 0 { return .bytes(count) }
-            if count == 0 { return .over }
+            if count == 0 { return .over(0) }
             if errno == EAGAIN { return later() }
-            if errno != EINTR { return .over }
+            if errno != EINTR { return .over(errno) }
         }
     }
 
@@ -87,7 +87,7 @@ final class LocalStream {
             }
             if count >= 0 { return .bytes(count) }
             if errno == EAGAIN { return later() }
-            if errno != EINTR { return .over }
+            if errno != EINTR { return .over(errno) }
         }
     }
 

@@ -16,13 +16,15 @@ final class Mailbox: Sendable {
     private struct State {
         var requests: [Request] = []
         var ending: Ending?
-        /// Why the session is no more; set once its thread has let go of everything.
-        var over: SSHError?
+        /// Nobody takes requests any more.
+        var isOver = false
         var lastNumber = 0
     }
 
     private let state = Monitor(State())
     let wake: Wake
+    /// Why the session is no more; fulfilled once its thread has let go of everything.
+    let over = Promise<SSHError>()
 
     init?() {
         guard let wake = Wake() else { return nil }
@@ -33,7 +35,7 @@ final class Mailbox: Sendable {
     @discardableResult
     func post(_ request: Request) -> Bool {
         let isOpen = state.withLock { state in
-            guard state.over == nil, state.ending == nil else { return false }
+            guard !state.isOver, state.ending == nil else { return false }
             state.requests.append(request)
             return true
         }
@@ -65,18 +67,12 @@ final class Mailbox: Sendable {
         }
     }
 
-    /// No request is answered any more; those that came too late are returned.
-    func finish(_ reason: SSHError) -> [Request] {
+    /// No request is taken any more; those that came too late are returned.
+    func shut() -> [Request] {
         state.withLock { state in
-            if state.over == nil { state.over = reason }
+            state.isOver = true
             defer { state.requests = [] }
             return state.requests
         }
     }
-
-    /// Why the session is over, or nil while it lives.
-    var over: SSHError? { state.withLock { $0.over } }
-
-    /// Blocks until the session is over.
-    func waitUntilOver(_ deadline: Deadline = .never) -> SSHError? { state.wait(until: deadline) { $0.over } }
 }

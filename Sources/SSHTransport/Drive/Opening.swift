@@ -39,7 +39,8 @@ final class Opening: Sendable {
     /// How much may come in before it is taken, in bytes.
     let window: UInt32
     let limit: Duration
-    private let answer = Monitor<Result<Void, SSHError>?>(nil)
+    /// Nil once the channel is open, else why it can't be.
+    let answer = Promise<SSHError?>()
 
     init(_ purpose: Purpose, ends: Ends, channel: SSHChannel, window: UInt32, limit: Duration) {
         self.purpose = purpose
@@ -48,9 +49,4 @@ final class Opening: Sendable {
         self.window = window
         self.limit = limit
     }
-
-    func answer(_ result: Result<Void, SSHError>) { answer.withLock { if $0 == nil { $0 = result } } }
-
-    /// Blocks until the channel is open, or can't be.
-    func wait() throws(SSHError) { try answer.wait { $0 }!.get() }
 }

@@ -43,9 +43,11 @@ final class Pump {
     private struct Outlet {
         var stream: LocalStream?
         let queue = ByteQueue(capacity: Pump.chunk)
+        /// It is what the command has to say, and not its complaints.
+        let counts: Bool
 
         /// - Returns: false once nobody takes it any more.
-        mutating func flush(_ moved: inout Bool) -> Bool {
+        mutating func flush(_ moved: inout Bool, for handle: SSHChannel) -> Bool {
             guard let stream else {
                 queue.removeAll()
                 return true
@@ -54,9 +56,11 @@ final class Pump {
                 switch stream.write(UnsafeRawBufferPointer(queue.front)) {
                 case .bytes(let count):
                     queue.consume(count)
+                    if counts { handle.count(received: count) }
                     moved = true
                 case .later: return true
-                case .over:
+                case .over(let error):
+                    if error != EPIPE { handle.note(localError: error) }
                     queue.removeAll()
                     self.stream = nil
                     return false
@@ -74,8 +78,8 @@ final class Pump {
         if case .exec = opening.purpose { isCommand = true } else { isCommand = false }
         let ends = opening.ends
         input = ends.input >= 0 ? LocalStream(ends.input, .reading) : nil
-        output = Outlet(stream: ends.output >= 0 ? LocalStream(ends.output, .writing) : nil)
-        error = Outlet(stream: ends.error >= 0 ? LocalStream(ends.error, .writing) : nil)
+        output = Outlet(stream: ends.output >= 0 ? LocalStream(ends.output, .writing) : nil, counts: true)
+        error = Outlet(stream: ends.error >= 0 ? LocalStream(ends.error, .writing) : nil, counts: false)
         isInputOver = input == nil
         wire.overheard.watch(id)
     }
@@ -91,8 +95,8 @@ final class Pump {
     private func carry() {
         guard sendInput() else { return }
         guard take(0, into: output.queue), take(1, into: error.queue) else { return }
-        if !output.flush(&moved) { outputIsGone() }
-        _ = error.flush(&moved)
+        if !output.flush(&moved, for: handle) { outputIsGone() }
+        _ = error.flush(&moved, for: handle)
         guard state == .open else { return }
         if isAbandonedHere, isEndSent { return close(.unknown) }
         guard isRemoteOver || libssh2_channel_eof(channel) != 0 else { return }
@@ -106,7 +110,7 @@ final class Pump {
         if code != LIBSSH2_ERROR_EAGAIN { state = .failed(code) }
     }
 
-    /// - Returns: false if the connection failed.
+    /// - Returns: false if there is no going on.
     private func sendInput() -> Bool {
         for _ in 0..<Pump.pieces {
             if upward.isEmpty, let input, input.isReady, !wire.isCongested {
@@ -116,7 +120,9 @@ final class Pump {
                     upward.grow(by: count)
                     moved = true
                 case .later: break
-                case .over:
+                case .over(let error):
+                    // Half an input must not look like a whole one.
+                    guard error == 0 else { return inputFailed(error) }
                     self.input = nil
                     isInputOver = true
                 }
@@ -128,6 +134,7 @@ final class Pump {
                 channel, 0, front.baseAddress!.assumingMemoryBound(to: CChar.self), front.count)
             if count > 0 {
                 upward.consume(count)
+                handle.count(sent: count)
                 moved = true
             } else if count == 0 || count == Int(LIBSSH2_ERROR_EAGAIN) {
                 return true
@@ -144,6 +151,12 @@ final class Pump {
         let code = libssh2_channel_send_eof(channel)
         if code == 0 { isEndSent = true } else if code != LIBSSH2_ERROR_EAGAIN { state = .failed(code) }
         return code == 0 || code == LIBSSH2_ERROR_EAGAIN
+    }
+
+    private func inputFailed(_ error: Int32) -> Bool {
+        handle.note(localError: error)
+        close(.unknown)
+        return false
     }
 
     /// - Returns: false if the connection failed.

@@ -1,0 +1,81 @@
+internal import Glibc
+
+/// A line typed at a terminal that doesn't show it.
+///
+/// The terminal sends no signals meanwhile: whoever died of one would leave it mute. Ctrl-C is seen here, and passed
+/// on once the terminal is as it was.
+struct TerminalPrompt {
+    /// A description of our own, non-blocking.
+    let terminal: Int32
+    let cancellation: SSHCancellation
+
+    func ask(_ prompt: String) -> SSHSecret? {
+        var before = termios()
+        guard tcgetattr(terminal, &before) == 0 else { return nil }
+        var silent = before
+        silent.c_lflag &= ~tcflag_t(ECHO | ECHONL | ICANON | ISIG)
+        guard tcsetattr(terminal, TCSAFLUSH, &silent) == 0 else { return nil }
+        say(prompt)
+        var isInterrupted = false
+        var isGivenUp = false
+        let secret = SSHSecret(capacity: PassphrasePrompt.limit) { room in
+            var count = 0
+            while let byte = next() {
+                switch byte {
+                case UInt8(ascii: "\n"), UInt8(ascii: "\r"): return count
+                case before.character(VINTR), before.character(VQUIT):
+                    isInterrupted = true
+                    return 0
+                case before.character(VEOF):
+                    isGivenUp = count == 0
+                    return count
+                case before.character(VERASE), 8, 127:
+                    // A whole character, of however many bytes.
+                    while count > 0 {
+                        count -= 1
+                        if room[count] & 0xC0 != 0x80 { break }
+                    }
+                case before.character(VKILL): count = 0
+                default:
+                    guard count < room.count else { continue }
+                    room[count] = byte
+                    count += 1
+                }
+            }
+            isGivenUp = true
+            return 0
+        }
+        tcsetattr(terminal, TCSAFLUSH, &before)
+        say("\n")
+        if isInterrupted { kill(getpid(), SIGINT) }
+        return isInterrupted || isGivenUp ? nil : secret
+    }
+
+    /// Nil when cancelled, or when the terminal is gone.
+    private func next() -> UInt8? {
+        while true {
+            var byte: UInt8 = 0
+            let count = read(terminal, &byte, 1)
+            if count == 1 { return byte }
+            if count == 0 || errno != EAGAIN && errno != EINTR { return nil }
+            var entries = [
+                pollfd(fd: terminal, events: Int16(POLLIN), revents: 0),
+                pollfd(fd: cancellation.descriptor, events: Int16(POLLIN), revents: 0),
+            ]
+            poll(&entries, 2, -1)
+            if entries[1].revents != 0 { return nil }
+        }
+    }
+
+    private func say(_ text: String) {
+        let bytes = Array(text.utf8)
+        _ = write(terminal, bytes, bytes.count)
+    }
+}
+
+extension termios {
+    /// The control character of a number such as VINTR.
+    fileprivate func character(_ number: Int32) -> UInt8 {
+        withUnsafeBytes(of: c_cc) { $0[Int(number)] }
+    }
+}
