@@ -15,7 +15,7 @@ let package = Package(
             name: "SSHTransport", dependencies: ["CLibSSH2"],
             // What libssh2 is made of: a static program wants it by name.
             linkerSettings: [.linkedLibrary("crypto"), .linkedLibrary("z")]),
-        .target(name: "SemQueue", dependencies: ["CSemQueue"]),
+        .target(name: "SemQueue", dependencies: ["CSemQueue", "SSHTransport"]),
         .executableTarget(name: "SemQueueCLI", dependencies: ["CSemQueue", "SemQueue"]),
         .testTarget(name: "SSHTransportTests", dependencies: ["SSHTransport"]),
         .testTarget(name: "SemQueueTests", dependencies: ["CSemQueue", "SemQueue"]),

@@ -49,7 +49,7 @@ const char *semq_argument(int index) { return argument_values[index]; }
 int semq_fork(void) { return fork(); }
 
 // After vfork(2) the child shares our memory until it executes: nothing but calls and `failure` is touched.
-int semq_spawn(int *pid, char *const arguments[], int in, int out, int err, const int *ignored, int count) {
+int semq_spawn(int *pid, const char *program, char *const arguments[], int in, int out, int err, const int *ignored, int count) {
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -68,7 +68,7 @@ int semq_spawn(int *pid, char *const arguments[], int in, int out, int err, cons
         sigset_t none;
         sigemptyset(&none);
         sigprocmask(SIG_SETMASK, &none, NULL);
-        execvp(arguments[0], arguments);
+        execvp(program, arguments);
         failure = errno;
         _exit(127);
     }

@@ -11,6 +11,7 @@ enum Command {
         case "release": return try ReleaseCommand(rest).run()
         case "history": return try HistoryCommand(rest).run()
         case "doctor": return try DoctorCommand(rest).run()
+        case "link": return try LinkCommand(rest).run()
         case "agent": return try AgentProcess(rest).run()
         case "help", "--help", "-h":
             Terminal.print(try Help.text(for: rest.first))

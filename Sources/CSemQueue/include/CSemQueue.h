@@ -51,7 +51,7 @@ const char *semq_argument(int index);
 
 /// Starts a program, looked for in PATH, with these descriptors as its standard input, output and error,
 /// and these signals ignored; all others it finds at their defaults and not blocked. Returns 0 or errno.
-int semq_spawn(int *pid, char *const arguments[], int in, int out, int err, const int *ignored, int count);
+int semq_spawn(int *pid, const char *program, char *const arguments[], int in, int out, int err, const int *ignored, int count);
 
 /// The linker's name for a program's content (its GNU build id), in hexadecimal. False where it has none.
 bool semq_build_id(const char *path, char *text, int room);

@@ -10,7 +10,11 @@ package final class Agent {
 
     package init(_ policy: AgentPolicy = .open) {
         self.policy = policy
-        client = Stream(input: dup(STDIN_FILENO), output: dup(STDOUT_FILENO))
+        client = Stream(
+            input: fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3), output: fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3))
+        // Closed, the connection is closed.
+        let nowhere = open("/dev/null", O_RDWR | O_CLOEXEC)
+        for descriptor in [STDIN_FILENO, STDOUT_FILENO] where nowhere >= 0 { dup2(nowhere, descriptor) }
         // A connection that ends is no reason to.
         for number in [SIGHUP, SIGPIPE] { semq_signal_default(number, true) }
     }

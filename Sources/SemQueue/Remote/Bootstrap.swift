@@ -12,7 +12,7 @@ package struct Bootstrap {
 
     /// - Throws: ``SemaphoreError`` that says what is in the way there; nothing half-done stays behind.
     package func run(_ alarm: Alarm) throws {
-        let machine = try tell("uname -sm", nil, alarm)
+        let machine = try tell("uname -sm", nil, alarm).said
         guard machine.split(whereSeparator: \.isNewline).contains(Substring(Self.machine)) else {
             let theirs = machine.split(whereSeparator: \.isNewline).last.map(String.init) ?? "something unknown"
             throw SemaphoreError(
@@ -25,11 +25,12 @@ package struct Bootstrap {
         defer { close(file) }
         var info = stat()
         fstat(file, &info)
-        let said = try tell(script(size: Int(info.st_size)), file, alarm)
+        let (said, complaint) = try tell(script(size: Int(info.st_size)), file, alarm)
         guard said.contains("semq-uploaded") else {
+            let told = [said, complaint].filter { !$0.isEmpty }.joined(by: "; ")
             throw SemaphoreError(
                 .unreachable,
-                "\(shell.host): semq can't be put into \(folder) there: \(said.isEmpty ? "no answer" : said); "
+                "\(shell.host): semq can't be put into \(folder) there: \(told.isEmpty ? "no answer" : told); "
                     + "make room, or install semq there and say --no-bootstrap")
         }
     }
@@ -55,8 +56,9 @@ package struct Bootstrap {
     }
 
     /// Runs a command there, with a file as its input.
-    /// - Returns: what it has printed, on both streams.
-    private func tell(_ command: String, _ file: Int32?, _ alarm: Alarm) throws -> String {
+    private func tell(
+        _ command: String, _ file: Int32?, _ alarm: Alarm
+    ) throws -> (said: String, complaint: String) {
         let link = try shell.start(command, isAttended: true)
         let stream = Stream(input: link.descriptor, output: link.descriptor)
         defer { stream.close() }
@@ -87,12 +89,11 @@ package struct Bootstrap {
         }
         let code = link.exitCode(within: .seconds(5))
         let complaint = link.complaint
-        let text = String(decoding: said, as: UTF8.self).trimmed
         if code == 255 || code == ExitOfLink.refused {
             throw SemaphoreError(
                 code == 255 ? .unreachable : .permission, "\(shell.host): can't be reached: \(complaint)")
         }
-        return [text, complaint].filter { !$0.isEmpty }.joined(by: "; ")
+        return (String(decoding: said, as: UTF8.self).trimmed, complaint)
     }
 }
 

@@ -81,6 +81,9 @@ final class Conversation {
 
     func send(_ message: Message) { stream.send(message) }
 
+    /// What the program that carries the link had to say while it was made.
+    var notes: [String] { link.notes }
+
     /// Waits for the greeting to end, for as long as a person may need to type a password.
     /// - Throws: ``SemaphoreError``; `Gate.Failure` when the alarm rings or the deadline passes.
     func open(_ alarm: Alarm, deadline: Duration?) throws {

@@ -1,26 +1,42 @@
 /// The hosts that a program reaches, and how. One entry for each, so that its connections are shared.
 package final class Hosts: Sendable {
-    private let program: [String]
+    private let carrier: Carrier
     private let binary: AgentBinary?
     private let hosts = Guarded<[Address.Host: RemoteHost]>([:])
+
+    /// What carries links.
+    package enum Carrier: Sendable {
+        /// A process of this very program.
+        case own(isVerbose: Bool)
+        /// A program such as `ssh`, with options of its own.
+        case program([String])
+
+        /// Chosen by hand, on the command line or in the environment; nil leaves the choice.
+        /// - Throws: ``SemaphoreError`` with code `usage` where no program is named.
+        package init?(rsh: String?) throws(SemaphoreError) {
+            guard let chosen = rsh ?? Environment.value(Hosts.variable) else { return nil }
+            let words = chosen.split(whereSeparator: \.isWhitespace).map(String.init)
+            guard !words.isEmpty else {
+                throw SemaphoreError(
+                    .usage, "--rsh, \(Hosts.variable): wants a program such as ssh, with options if need be")
+            }
+            self = .program(words)
+        }
+    }
 
     /// The program that carries links, chosen in the environment.
     package static let variable = "SEMQ_RSH"
 
     /// For a library's callers, in this process.
-    static let shared = Result { try Hosts(rsh: nil, binary: AgentBinary.installed) }
+    static let shared = Result {
+        Hosts(try Carrier(rsh: nil) ?? .program(["ssh"]), binary: AgentBinary.installed)
+    }
 
     /// - Parameters:
-    ///   - rsh: a program such as `ssh`, with options of its own; nil takes it from the environment.
+    ///   - carrier: what carries the links.
     ///   - binary: what is put onto a host that has no semq; nil leaves that undone.
-    /// - Throws: ``SemaphoreError`` with code `usage` where no program is named.
-    package init(rsh: String?, binary: AgentBinary?) throws(SemaphoreError) {
-        let words = (rsh ?? Environment.value(Self.variable))?.split(whereSeparator: \.isWhitespace).map(String.init)
-        if let words, words.isEmpty {
-            throw SemaphoreError(
-                .usage, "--rsh, \(Self.variable): wants a program such as ssh, with options if need be")
-        }
-        program = words ?? ["ssh"]
+    package init(_ carrier: Carrier, binary: AgentBinary?) {
+        self.carrier = carrier
         self.binary = binary
     }
 
@@ -34,7 +50,11 @@ package final class Hosts: Sendable {
     }
 
     private func make(_ address: Address.Host) -> RemoteHost {
-        let shell = RemoteShell.ssh(program, to: address)
+        let shell =
+            switch carrier {
+            case .own(let isVerbose): RemoteShell.own(to: address, isVerbose: isVerbose)
+            case .program(let words): RemoteShell.ssh(words, to: address)
+            }
         guard let binary else {
             return RemoteHost(name: "\(address)", agent: AgentCommand(shell: shell, command: "semq agent"))
         }

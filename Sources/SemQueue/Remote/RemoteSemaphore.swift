@@ -15,6 +15,8 @@ package final class RemoteSemaphore: NamedSemaphore {
         package var retryConnect: Duration?
         /// The command goes on when the lock is lost, and may overlap with another's.
         package var warnsOnly = false
+        /// How the host is reached is told.
+        package var isVerbose = false
         /// The permits of commands around this one, as they stand in its environment.
         package var held: String?
 
@@ -66,7 +68,9 @@ package final class RemoteSemaphore: NamedSemaphore {
         var isTold = false
         while true {
             do {
-                return try host.connect(alarm, deadline: deadline)
+                let conversation = try host.connect(alarm, deadline: deadline)
+                if options.isVerbose { for note in conversation.notes { tell(note) } }
+                return conversation
             } catch let error as SemaphoreError where error.code == .unreachable {
                 guard let limit = options.retryConnect, Duration.monotonic() - start < limit else { throw error }
                 if !isTold { tell("\(error.message); trying again for \(limit.components.seconds) s") }

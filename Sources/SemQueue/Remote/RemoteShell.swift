@@ -23,15 +23,30 @@ package struct RemoteShell: Hashable, Sendable {
     /// - Parameters:
     ///   - program: a program and options of its own, such as `["ssh", "-F", "config"]`.
     ///   - target: where to.
-    package static func ssh(_ program: [String] = ["ssh"], to target: Address.Host) -> RemoteShell {
+    package static func ssh(_ program: [String], to target: Address.Host) -> RemoteShell {
+        RemoteShell(
+            host: "\(target)", words: sshWords(program, to: target, isBatch: false),
+            unattended: sshWords(program, to: target, isBatch: true))
+    }
+
+    static func sshWords(_ program: [String], to target: Address.Host, isBatch: Bool) -> [String] {
         // No terminal there, no agent or display forwarded, nothing shared with the user's own connections.
         let options = ["-T", "-a", "-x", "-o", "ClearAllForwardings=yes", "-o", "RemoteCommand=none"]
-        let quick = ["-o", "BatchMode=yes", "-o", "ConnectionAttempts=1"]
+        let quick = isBatch ? ["-o", "BatchMode=yes", "-o", "ConnectionAttempts=1"] : []
+        return program + options + quick + words(for: target)
+    }
+
+    /// By a process of this program's own; see ``LinkProcess``.
+    package static func own(to target: Address.Host, isVerbose: Bool) -> RemoteShell {
+        let words = LinkProcess.program + (isVerbose ? ["-v"] : [])
+        let end = Self.words(for: target)
+        return RemoteShell(host: "\(target)", words: words + end, unattended: words + ["--batch"] + end)
+    }
+
+    private static func words(for target: Address.Host) -> [String] {
         let user = target.user.map { ["-l", $0] } ?? []
         let port = target.port.map { ["-p", "\($0)"] } ?? []
-        let end = user + port + ["--", target.name]
-        return RemoteShell(
-            host: "\(target)", words: program + options + end, unattended: program + options + quick + end)
+        return user + port + ["--", target.name]
     }
 
     /// Starts a command there.
@@ -64,11 +79,13 @@ package final class Link {
             throw SemaphoreError(
                 .io, "\(host): can't make a stream: \(String(cString: strerror(errno)))", systemError: errno)
         }
-        var arguments = words.map { strdup($0) } + [nil]
+        // What ps(1) shows.
+        let shown = words[0] == LinkProcess.program[0] ? ["semq"] + words.dropFirst() : words
+        var arguments = shown.map { strdup($0) } + [nil]
         defer { for word in arguments { free(word) } }
         var pid: Int32 = 0
         let error = semq_spawn(
-            &pid, &arguments, stream[1], stream[1], errors[1], Self.ignored, Int32(Self.ignored.count))
+            &pid, words[0], &arguments, stream[1], stream[1], errors[1], Self.ignored, Int32(Self.ignored.count))
         close(stream[1])
         close(errors[1])
         guard error == 0 else {
@@ -136,6 +153,12 @@ package final class Link {
         drain()
         return String(decoding: said, as: UTF8.self).split(whereSeparator: \.isNewline).suffix(3)
             .joined(separator: "; ")
+    }
+
+    /// What it has printed on standard error, line by line.
+    var notes: [String] {
+        drain()
+        return String(decoding: said, as: UTF8.self).split(whereSeparator: \.isNewline).map(String.init)
     }
 
     /// Ends the program, which may be stuck.

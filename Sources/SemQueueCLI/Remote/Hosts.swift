@@ -5,7 +5,7 @@ extension Hosts {
     static let options: [Options.Option] = [.init("rsh", argument: true), .init("no-bootstrap")]
 
     convenience init(_ options: Options) throws {
-        try self.init(
-            rsh: options.value("rsh"), binary: options.has("no-bootstrap") ? nil : AgentBinary.own)
+        let carrier = try Carrier(rsh: options.value("rsh")) ?? .own(isVerbose: options.has("verbose"))
+        self.init(carrier, binary: options.has("no-bootstrap") ? nil : AgentBinary.own)
     }
 }
