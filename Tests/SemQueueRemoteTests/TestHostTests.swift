@@ -153,6 +153,26 @@ import Testing
         #expect(running.out == "before\nstalled\nafter\n")
     }
 
+    @Test func oneWayIsEnoughToCut() throws {
+        guard Machine.has(.hosts) else { return }
+        let lab = try TestLab()
+        let host = try lab.host("bench1")
+        let client = try lab.client("client1")
+        for direction in [TestHost.Direction.into, .out] {
+            try host.drop(client, direction)
+            for name in ["bench1", "bench1-6"] {
+                #expect(try client.run("ssh", "-oConnectTimeout=1", name, "true").err.contains("timed out"))
+            }
+            try host.heal(client)
+            for name in ["bench1", "bench1-6"] { #expect(try client.run("ssh", name, "true").status == .exited(0)) }
+        }
+        try host.unplug()
+        #expect(try client.run("ssh", "-oConnectTimeout=1", "bench1", "true").err.contains("timed out"))
+        #expect(try host.run("cat", "/sys/class/net/eth0/carrier").out != "1\n")
+        try host.heal()
+        #expect(try client.run("ssh", "bench1", "true").status == .exited(0))
+    }
+
     @Test func rejectResets() throws {
         guard Machine.has(.hosts) else { return }
         let lab = try TestLab()

@@ -5,11 +5,9 @@ import Testing
 
 /// Hosts on a network of their own, each with its own file tree, processes and sshd; all gone when this is.
 ///
-/// A thin cover of `hosts/host serve`; `hosts/host --help` tells more. It ends with this process, however that ends.
+/// A thin cover of `hosts/host serve`; `hosts/README.md` tells more. It ends with this process, however that ends.
 package final class TestLab: Sendable {
     private let server: Mutex<Server>
-    /// For what `start` prints.
-    private let folder: String
     package let about: About
 
     /// What a process that is on no test host, like this one, needs to reach them.
@@ -24,6 +22,8 @@ package final class TestLab: Sendable {
         package let config: String
         /// A folder with an `ssh`, `scp` and `sftp` that use this configuration.
         package let bin: String
+        /// For what started programs print.
+        let output: String
     }
 
     /// Why there can be none on this machine; nil if there can.
@@ -49,11 +49,7 @@ package final class TestLab: Sendable {
         }
         self.about = about
         server = Mutex(started)
-        var template = Array("/tmp/semq-lab.XXXXXX".utf8CString)
-        folder = String(cString: try #require(mkdtemp(&template)))
     }
-
-    deinit { try? FileManager.default.removeItem(atPath: folder) }
 
     /// Makes a host with sshd and nothing of ours: no `semq`, no libssh2, no checkout.
     package func host(_ name: String, _ options: HostOptions = HostOptions()) throws -> TestHost {
@@ -84,11 +80,11 @@ package final class TestLab: Sendable {
 
     private let number = Atomic(0)
 
-    func start(_ words: [String]) throws -> Running {
-        let next = number.add(1, ordering: .relaxed).newValue
+    func start(_ words: [String], input: String? = nil) throws -> Running {
+        let path = "\(about.output)/\(number.add(1, ordering: .relaxed).newValue)"
         return try Running(
-            words, folder: "/", input: "/dev/null", out: "\(folder)/out.\(next)", err: "\(folder)/err.\(next)",
-            environment: [:], support: self)
+            words, folder: "/", input: input ?? "/dev/null", out: path + ".out", err: path + ".err", environment: [:],
+            support: self)
     }
 
     /// What a lab doesn't do.
@@ -188,10 +184,11 @@ package final class TestHost: Sendable {
 
     /// Starts a command and leaves it running. `Running.pid` is a process in front of it, which stops and ends as
     /// the command does; `inside` is the command.
-    package func start(_ words: [String], user: String = "root") throws -> Running {
+    /// - Parameter input: a file on this machine, for its standard input; /dev/null if nil.
+    package func start(_ words: [String], user: String = "root", input: String? = nil) throws -> Running {
         struct Words: Decodable { let words: [String] }
         let answer = try lab.ask("words", ["name": name, "user": user])
-        return try lab.start(JSONDecoder().decode(Words.self, from: answer).words + words)
+        return try lab.start(JSONDecoder().decode(Words.self, from: answer).words + words, input: input)
     }
 
     /// Copies a file in.

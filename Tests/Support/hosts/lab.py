@@ -120,6 +120,7 @@ class Lab:
         self._keys = ssh.Keys(f"{tree.PLACE}/keys")
         self._secret, self._public = self._keys.pair("client", "ed25519")
         self.home = f"/proc/{os.getpid()}/root{tree.PLACE}/outside"
+        os.mkdir(f"{tree.PLACE}/output", 0o700)
         ssh.client_files(self._local(self.home), self._secret, self._public)
         ssh.programs(f"{tree.PLACE}/outside/bin", f"{self.home}/.ssh/config")
         self._describe()
@@ -136,10 +137,10 @@ class Lab:
             return {"error": f"there is no operation {name}"}
         try:
             return method(**arguments) or {}
-        except (Refusal, RuntimeError, OSError, KeyError) as error:
-            return {"error": f"{name}: {error}" if not isinstance(error, Refusal) else str(error)}
-        except TypeError as error:
-            return {"error": f"{name}: {error}"}
+        except Refusal as error:
+            return {"error": str(error)}
+        except (RuntimeError, OSError, KeyError, TypeError, ValueError, subprocess.SubprocessError) as error:
+            return {"error": f"{name}: {error!r}" if isinstance(error, KeyError) else f"{name}: {error}"}
 
     def _host(self, name):
         if name not in self.hosts:
@@ -157,6 +158,7 @@ class Lab:
             "home": self.home,
             "config": f"{self.home}/.ssh/config",
             "bin": f"{self.home}/bin",
+            "output": f"/proc/{os.getpid()}/root{tree.PLACE}/output",
             "hosts": list(self.hosts),
             "proxies": list(self.proxies),
         }

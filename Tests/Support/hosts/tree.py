@@ -74,7 +74,9 @@ def _devices(root):
     kernel.mount("shm", f"{root}/dev/shm", "tmpfs", kernel.NOSUID | kernel.NODEV, "mode=1777")
     # Of the outer pid namespace, for those who set the host up; each boot mounts its own over it.
     kernel.mount("proc", f"{root}/proc", "proc")
-    kernel.mount("/sys", f"{root}/sys", None, kernel.BIND | kernel.REC)
+    # Of its own network, too.
+    kernel.mount("sysfs", f"{root}/sys", "sysfs")
+    kernel.mount("/sys/fs/cgroup", f"{root}/sys/fs/cgroup", None, kernel.BIND | kernel.REC)
 
 
 def _accounts(root, users):
