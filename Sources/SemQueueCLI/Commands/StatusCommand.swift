@@ -45,10 +45,10 @@ struct StatusCommand {
                 let text = Terminal.clipped(render(statuses), STDOUT_FILENO)
                 // Home, each line cleared behind its end, the rest below cleared: no flicker.
                 Terminal.show("\u{1b}[H" + text.replacing("\n", with: "\u{1b}[K\n") + "\u{1b}[J")
-            } else if statuses != shown {
+            } else if statuses.map(\.essence) != shown {
                 Terminal.show(render(statuses))
             }
-            shown = statuses
+            shown = statuses.map(\.essence)
             guard !Terminal.isAbandoned(STDOUT_FILENO, within: .milliseconds(redraws ? 500 : 100)) else {
                 return .success
             }
@@ -74,7 +74,7 @@ extension QueueStatus {
                 ("description", .string(party.description)), ("since", .string(since.rfc3339)),
             ]
         }
-        return .object([
+        var members: [(String, JSON)] = [
             ("semaphore", .string(semaphore)), ("concurrency", .integer(Int64(concurrency))),
             (
                 "paused",
@@ -84,13 +84,19 @@ extension QueueStatus {
                     ])
                 } ?? .null
             ),
+        ]
+        // Where there is one: it is rare.
+        if let heldOffUntil { members.append(("held_off_until", .string(heldOffUntil.rfc3339))) }
+        members += [
             (
                 "holders",
                 .array(
                     holders.map {
                         .object(
                             member($0.ticket, $0.since, $0.party)
-                                + [("slot", .integer(Int64($0.slot))), ("token", .integer($0.token))])
+                                + [("slot", .integer(Int64($0.slot))), ("token", .integer($0.token))]
+                                + ($0.leaseExpires.map { [("lease_expires", .string($0.rfc3339))] } ?? [])
+                                + ($0.isCutOff ? [("cut_off", .bool(true))] : []))
                     })
             ),
             (
@@ -98,6 +104,17 @@ extension QueueStatus {
                 .array(
                     waiting.map { .object(member($0.ticket, $0.since, $0.party) + [("stopped", .bool($0.isStopped))]) })
             ),
-        ])
+        ]
+        return .object(members)
+    }
+
+    /// Without what changes by itself, or with each sign of life of a holder on another host.
+    fileprivate var essence: QueueStatus {
+        var essence = self
+        essence.heldOffUntil = heldOffUntil.map { _ in Timestamp(0) }
+        for index in holders.indices where holders[index].leaseExpires != nil {
+            essence.holders[index].leaseExpires = Timestamp(0)
+        }
+        return essence
     }
 }

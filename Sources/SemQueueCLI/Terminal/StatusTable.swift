@@ -23,19 +23,35 @@ struct StatusTable {
                     "paused by \(pause.by.printable) at \(pause.since.local(relativeTo: now)): \(pause.reason.printable)",
                     .yellow))
         }
+        if let until = status.heldOffUntil {
+            lines.append(
+                styled(
+                    "nobody is granted until \(until.local(relativeTo: now)): somebody on another host may hold it, "
+                        + "whose record was lost",
+                    .yellow))
+        }
         if status.isRecovered {
             lines.append(
                 styled(
                     "its record was damaged: one at a time until somebody says semq set \(status.semaphore.printable) --concurrency N",
                     .red))
         }
+        // Only where somebody has one.
+        let hasLeases = status.holders.contains { $0.leaseExpires != nil }
         let rows =
-            status.holders.map { row("slot \($0.slot)", $0.ticket, $0.party, $0.since) }
+            status.holders.map {
+                row(
+                    "slot \($0.slot)\($0.isCutOff ? ", cut off" : "")", $0.ticket, $0.party, $0.since,
+                    lease: hasLeases ? $0.leaseExpires.map { "until \($0.local(relativeTo: now))" } ?? "" : nil)
+            }
             + status.waiting.enumerated().map {
-                row($1.isStopped ? "stopped" : "\($0 + 1).", $1.ticket, $1.party, $1.since)
+                row(
+                    $1.isStopped ? "stopped" : "\($0 + 1).", $1.ticket, $1.party, $1.since,
+                    lease: hasLeases ? "" : nil)
             }
         guard !rows.isEmpty else { return lines.joined(separator: "\n") + "\n" }
-        let all = [["", "TICKET", "WHO", "PID", "SINCE", "FOR", "WHAT"]] + rows
+        let head = ["", "TICKET", "WHO", "PID", "SINCE", "FOR"] + (hasLeases ? ["LEASE"] : []) + ["WHAT"]
+        let all = [head] + rows
         let widths = all[0].indices.map { column in all.map { $0[column].columns }.max()! }
         for (index, row) in all.enumerated() {
             let cells = row.indices.map { column in
@@ -47,10 +63,15 @@ struct StatusTable {
             var line = "  " + cells.joined(separator: "  ")
             if let width { line = line.fitting(width) }
             while line.last == " " { line.removeLast() }
-            lines.append(
-                index == 0 ? styled(line, .dim) : index <= status.holders.count ? styled(line, .green) : line)
+            lines.append(style(of: index, in: status).map { styled(line, $0) } ?? line)
         }
         return lines.joined(separator: "\n") + "\n"
+    }
+
+    private func style(of row: Int, in status: QueueStatus) -> Style? {
+        if row == 0 { return .dim }
+        guard row <= status.holders.count else { return nil }
+        return status.holders[row - 1].isCutOff ? .yellow : .green
     }
 
     private func title(_ status: QueueStatus) -> String {
@@ -61,7 +82,9 @@ struct StatusTable {
         return "\(styled(status.semaphore.printable, .bold)): \(use)\(beyond), \(queue)"
     }
 
-    private func row(_ place: String, _ ticket: Ticket, _ party: Party, _ since: Timestamp) -> [String] {
+    private func row(
+        _ place: String, _ ticket: Ticket, _ party: Party, _ since: Timestamp, lease: String?
+    ) -> [String] {
         let known = since.microseconds > 0
         let number =
             ticket.number == 0 ? "?" : "\(ticket.number)" + (ticket.priority == 0 ? "" : " p\(ticket.priority)")
@@ -69,8 +92,7 @@ struct StatusTable {
             place, number, "\(party.user.printable)@\(party.host.printable)", party.pid == 0 ? "?" : "\(party.pid)",
             known ? since.local(relativeTo: now) : "?",
             known ? Standing.span(since.age(at: now)) : "?",
-            party.description.printable,
-        ]
+        ] + (lease.map { [$0] } ?? []) + [party.description.printable]
     }
 
     private func pad(_ text: String, _ width: Int, left: Bool = false) -> String {

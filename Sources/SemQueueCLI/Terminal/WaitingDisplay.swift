@@ -60,6 +60,13 @@ final class WaitingDisplay: WaitObserver {
         )
     }
 
+    func holdsOff(_ path: String, for duration: Duration) {
+        guard talk > .quiet else { return }
+        say(
+            "\(path): somebody on another host may hold it, whose record was lost; nobody is granted for "
+                + "\(Standing.span(duration)), until no lease can last any more")
+    }
+
     func joined(_ place: any Place) {
         if isSingle, let locks = place.locks {
             semq_waiting_place(locks.descriptor, locks.start, locks.length, locks.slotStart, locks.slotLength)
@@ -182,20 +189,31 @@ struct Standing {
         if let pause = status.paused {
             return "\(path): paused by \(pause.by): \(pause.reason); \(position)\(time)"
         }
+        if let until = status.heldOffUntil {
+            let clock = withTimes ? " until \(until.local(relativeTo: .now()))" : " for now"
+            return "\(path): nobody is granted\(clock), because a holder's record was lost; \(position)\(time)"
+        }
         let held = Self.held(status, now: withTimes ? .now() : nil).map { "; \($0)" } ?? ""
         return "\(path): \(position)\(time)\(held)"
     }
 
     /// Such as “held by ann@ws7 (pid 4242) for 3m12s: flash.sh --all”.
     static func held(_ status: QueueStatus, now: Timestamp?) -> String? {
-        guard let first = status.holders.first else { return nil }
+        guard let first = status.holders.first else {
+            return status.heldOffUntil.map { until in
+                "nobody is granted\(now.map { " until \(until.local(relativeTo: $0))" } ?? ""), because a holder's "
+                    + "record was lost"
+            }
+        }
         let party = first.party
         let time = now.map { " for \(span(first.since.age(at: $0)))" } ?? ""
         let others = status.holders.count - 1
+        let kept = now.flatMap { now in first.leaseExpires.map { ", kept until \($0.local(relativeTo: now))" } } ?? ""
         let who =
             party == .unknown
             ? "somebody whose record is damaged"
-            : "\(party.user)@\(party.host) (pid \(party.pid))\(time): \(party.description)"
+            : "\(party.user)@\(party.host) (pid \(party.pid))\(time)\(first.isCutOff ? ", cut off\(kept)" : ""): "
+                + party.description
         return "held by \(who)" + (others > 0 ? " and \(others) more" : "")
     }
 
