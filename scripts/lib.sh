@@ -58,7 +58,7 @@ need_listed() {
 
 # need_swift: a Swift toolchain, and what it needs to link a static program.
 need_swift() {
-    need binutils g++ git
+    need binutils g++ git libssh2-1-dev libssl-dev zlib1g-dev pkgconf
     if ! command -v swift >/dev/null && [ -x "${SWIFTLY_BIN_DIR:-$HOME/.local/share/swiftly/bin}/swift" ]; then
         PATH=${SWIFTLY_BIN_DIR:-$HOME/.local/share/swiftly/bin}:$PATH
     fi

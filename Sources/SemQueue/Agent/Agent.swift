@@ -85,7 +85,7 @@ package final class Agent {
         do {
             let request = try policy.admit(request)
             switch request.verb {
-            case "acquire": return try AgentMember(request, client).run()
+            case "acquire": return try AgentSession(request, client, AgentMember(request)).run()
             case "resume": return resume(request)
             case "goodbye":
                 client.send(Message("bye"))

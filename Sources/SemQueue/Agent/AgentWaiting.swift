@@ -110,7 +110,7 @@ final class AgentWaiting: Sendable {
 
     // MARK: for the thread
 
-    fileprivate func tell(_ messages: [Message], replacing verbs: [String] = []) {
+    func tell(_ messages: [Message], replacing verbs: [String] = []) {
         state.withLock { state in
             state.messages += messages
             if !verbs.isEmpty {
