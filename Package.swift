@@ -17,7 +17,7 @@ let package = Package(
             linkerSettings: [.linkedLibrary("crypto"), .linkedLibrary("z")]),
         .target(name: "SemQueue", dependencies: ["CSemQueue", "SSHTransport"]),
         .executableTarget(name: "SemQueueCLI", dependencies: ["CSemQueue", "SemQueue"]),
-        .testTarget(name: "SSHTransportTests", dependencies: ["SSHTransport"]),
+        .testTarget(name: "SSHTransportTests", dependencies: ["SSHTransport", "SemQueueTestSupport"]),
         .testTarget(name: "SemQueueTests", dependencies: ["CSemQueue", "SemQueue"]),
         .target(name: "SemQueueTestSupport", path: "Tests/Support", exclude: ["hosts"]),
         .testTarget(name: "SemQueueCLITests", dependencies: ["SemQueueCLI", "SemQueueTestSupport"]),
