@@ -46,13 +46,20 @@ final class Stream {
     /// Writes as much as the other side takes just now. A broken stream shows when it is read.
     func flush() {
         while hasUnsent {
-            let count = outgoing.withUnsafeBytes { write(output, $0.baseAddress, $0.count) }
+            let count = outgoing.withUnsafeBytes { transfer($0) }
             if count > 0 { outgoing.removeFirst(count) }
             guard count > 0 || (count < 0 && errno == EINTR) else {
                 if count < 0, errno != EAGAIN { outgoing = [] }
                 return
             }
         }
+    }
+
+    /// As write(2), without SIGPIPE: a guardian must outlive its link. An agent's pipe has no such flag, and the agent
+    /// ignores the signal.
+    private func transfer(_ bytes: UnsafeRawBufferPointer) -> Int {
+        let count = Glibc.send(output, bytes.baseAddress, bytes.count, Int32(MSG_NOSIGNAL))
+        return count < 0 && errno == ENOTSOCK ? write(output, bytes.baseAddress, bytes.count) : count
     }
 
     // MARK: receiving
