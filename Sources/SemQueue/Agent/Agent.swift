@@ -86,6 +86,7 @@ package final class Agent {
             let request = try policy.admit(request)
             switch request.verb {
             case "acquire": return try AgentSession(request, client, AgentMember(request)).run()
+            case "there": return try AgentSession(request, client, AgentThere(request)).run()
             case "resume": return resume(request)
             case "goodbye":
                 client.send(Message("bye"))

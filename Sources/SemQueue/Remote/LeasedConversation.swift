@@ -26,6 +26,8 @@ final class LeasedConversation {
     }
 
     private(set) var lease: ClientLease
+    /// What is said beside the secret when it is resumed.
+    var resumption: () -> [(name: String, value: String)] = { [] }
     private let agent: AgentCommand
     private var current: Conversation?
     /// What a new connection shows the agent to be known by.
@@ -115,15 +117,16 @@ final class LeasedConversation {
 
     /// Waits for what happens next, and keeps the lease meanwhile.
     /// - Returns: nil when `limit` has passed or the alarm was rung or nudged.
-    func next(_ alarm: Alarm, within limit: Duration) -> Event? {
+    /// - Parameter others: descriptors that end the wait too.
+    func next(_ alarm: Alarm, within limit: Duration, or others: [pollfd] = []) -> Event? {
         let end = Duration.sinceBoot() + limit
         while true {
             if let event = step() { return event }
             let now = Duration.sinceBoot()
             guard now < end, !alarm.isRung else { return nil }
-            let isUndisturbed = awaitDescriptors(pollEvents, alarm, min(end, wakeTime(now)) - now)
+            let isUndisturbed = awaitDescriptors(pollEvents + others, alarm, min(end, wakeTime(now)) - now)
             current?.stream.flush()
-            if !isUndisturbed { return step() }
+            if !isUndisturbed || !others.isEmpty { return step() }
         }
     }
 
@@ -244,7 +247,7 @@ final class LeasedConversation {
                         [
                             ("agent", identity.agent), ("secret", identity.secret),
                             ("number", "\(lease.beat(at: now))"),
-                        ]))
+                        ] + resumption()))
             case .open:
                 if let event = answer(to: attempt, index, now) { return event }
             }

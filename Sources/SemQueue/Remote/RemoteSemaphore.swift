@@ -5,6 +5,8 @@ package final class RemoteSemaphore: NamedSemaphore {
     /// As it was named: `user@host:path`.
     package let name: String
     let path: String
+    /// The path as `semq` there takes it, whatever stands in it.
+    package var localName: String { path.hasPrefix("/") ? path : "./\(path)" }
     let host: RemoteHost
     let options: Options
 

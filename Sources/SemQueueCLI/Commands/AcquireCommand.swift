@@ -11,6 +11,8 @@ struct AcquireCommand {
     private let request: Request
     private let notGranted: ExitCode
     private let talk: Talk
+    /// Runs the command on the semaphore's host.
+    private let there: ThereCommand?
 
     enum Mode {
         case one, any, all
@@ -28,7 +30,7 @@ struct AcquireCommand {
             .init("description", "m", argument: true), .init("quiet", "q"), .init("verbose", "v"),
             .init("priority", argument: true), .init("concurrency", argument: true), .init("existing"), .init("any"),
             .init("all"), .init("any-filesystem"), .init("lease", argument: true), .init("on-lost", argument: true),
-            .init("retry-connect", argument: true),
+            .init("retry-connect", argument: true), .init("there"),
         ] + Hosts.options
 
     init(_ words: [String]) throws {
@@ -50,7 +52,9 @@ struct AcquireCommand {
         request.description = options.value("description") ?? Self.describe(options)
         request.limit = try options.seconds("wait") ?? options.seconds("timeout")
         if options.has("nonblock") || options.has("nb") { request.limit = .zero }
+        request.party = Party.onBehalf
         self.request = request
+        there = options.has("there") ? try ThereCommand(options, semaphores, request) : nil
     }
 
     private static func remote(_ options: Options) throws -> RemoteSemaphore.Options {
@@ -109,6 +113,7 @@ struct AcquireCommand {
     }
 
     func run() throws -> ExitCode {
+        if let there { return try there.run() }
         let inherited = InheritedSignals()
         let guarded = command.map { GuardedCommand($0, inherited: inherited) }
         let held = Nesting(environment: Environment.value(Nesting.variable))

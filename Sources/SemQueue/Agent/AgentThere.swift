@@ -1,0 +1,185 @@
+internal import CSemQueue
+internal import Glibc
+
+/// Runs a command on the semaphore's host for a client elsewhere: an ordinary `semq acquire` here, whose streams
+/// and signals are carried. When the lease is over, its turn is ended, and with it the command and all its
+/// processes.
+final class AgentThere: AgentTask {
+    private let path: String
+    /// The words of `semq acquire`, as bytes that end in a zero each.
+    private let words: [ArraySlice<UInt8>]
+    private let environment: [(name: String, value: String)]
+    private var pid: Int32 = 0
+    private var status: Int32?
+    private var input: Int32 = -1
+    private var outputs: [(verb: String, descriptor: Int32)] = []
+    /// What the command has not read yet.
+    private var unread: [UInt8] = []
+    private var inputHasEnded = false
+    private var hasToldEnd = false
+    private var window = Window()
+    private var replies: [Message] = []
+    private let party: Party
+
+    /// The environment variable by which `semq acquire` learns on whose behalf it runs.
+    static let variable = "SEMQ_ON_BEHALF"
+
+    /// - Throws: ``SemaphoreError`` where the request makes no sense.
+    init(_ message: Message) throws(SemaphoreError) {
+        guard let path = message["path"], let party = Party(message), message.body.last == 0 else {
+            throw SemaphoreError(.usage, "there: wants a path and a command")
+        }
+        self.path = path
+        words = message.body.dropLast().split(separator: 0, omittingEmptySubsequences: false)
+        environment = [
+            (Self.variable, "\(party.pid) \(party.host) \(party.user)"), (Nesting.variable, message["held"] ?? ""),
+        ]
+        self.party = party
+    }
+
+    func start() throws {
+        for (name, value) in environment { setenv(name, value, 1) }
+        var ends: [[Int32]] = [[-1, -1], [-1, -1], [-1, -1]]
+        for index in 0..<3 where semq_pipe(&ends[index]) != 0 { throw Self.noRoom(errno) }
+        var arguments = ["semq", "acquire"].map { (word: String) in strdup(word) } + words.map(Self.copy) + [nil]
+        defer { for word in arguments { free(word) } }
+        let error = semq_spawn(&pid, "/proc/self/exe", &arguments, ends[0][0], ends[1][1], ends[2][1], [], 0)
+        for descriptor in [ends[0][0], ends[1][1], ends[2][1]] { close(descriptor) }
+        guard error == 0 else { throw Self.noRoom(error) }
+        input = ends[0][1]
+        outputs = [("out", ends[1][0]), ("err", ends[2][0])]
+    }
+
+    private static func copy(_ word: ArraySlice<UInt8>) -> UnsafeMutablePointer<CChar>? {
+        (Array(word) + [0]).withUnsafeBytes { strdup($0.baseAddress!.assumingMemoryBound(to: CChar.self)) }
+    }
+
+    private static func noRoom(_ error: Int32) -> SemaphoreError {
+        SemaphoreError(
+            .io, "can't start the command: \(String(cString: strerror(error)))", systemError: error)
+    }
+
+    // MARK: what the command does
+
+    var pollEvents: [pollfd] {
+        let reading = window.hasRoom ? outputs.map { pollfd(fd: $0.descriptor, events: Int16(POLLIN), revents: 0) } : []
+        let writing = unread.isEmpty ? [] : [pollfd(fd: input, events: Int16(POLLOUT), revents: 0)]
+        return reading + writing
+    }
+
+    func advance() throws -> (messages: [Message], isOver: Bool) {
+        feed()
+        var messages = replies
+        replies = []
+        for (index, output) in outputs.enumerated().reversed() {
+            while window.hasRoom {
+                guard let bytes = read(from: output.descriptor) else {
+                    close(output.descriptor)
+                    outputs.remove(at: index)
+                    break
+                }
+                if bytes.isEmpty { break }
+                messages.append(window.number(output.verb, body: bytes))
+            }
+        }
+        if status == nil {
+            var found: Int32 = 0
+            if waitpid(pid, &found, WNOHANG) == pid { status = found }
+        }
+        // What a daemon that it left behind still prints is nobody's.
+        if let status, !hasToldEnd, outputs.isEmpty || window.hasRoom {
+            hasToldEnd = true
+            let signal = status & 0x7f
+            messages.append(
+                window.number(
+                    "ended", signal == 0 ? [("code", "\(status >> 8 & 0xff)")] : [("signal", "\(signal)")]))
+        }
+        return (messages, hasToldEnd && window.isEmpty)
+    }
+
+    /// - Returns: nil at the end.
+    private func read(from descriptor: Int32) -> [UInt8]? {
+        var buffer = [UInt8](repeating: 0, count: Window.largestPart)
+        let count = Glibc.read(descriptor, &buffer, buffer.count)
+        if count < 0 { return errno == EAGAIN || errno == EINTR ? [] : nil }
+        return count == 0 ? nil : Array(buffer[..<count])
+    }
+
+    private func feed() {
+        while !unread.isEmpty, input >= 0 {
+            let count = unread.withUnsafeBytes { write(input, $0.baseAddress, $0.count) }
+            if count > 0 {
+                unread.removeFirst(count)
+            } else if errno == EAGAIN || errno == EINTR {
+                return
+            } else {
+                unread = []  // nobody reads it any more
+            }
+            if unread.isEmpty { replies.append(window.receipt) }
+        }
+        if inputHasEnded, unread.isEmpty, input >= 0 {
+            close(input)
+            input = -1
+        }
+    }
+
+    // MARK: what the client says
+
+    func take(_ message: Message) {
+        switch message.verb {
+        case "have": window.delivered(upTo: message.integer("n") ?? 0)
+        case "in" where window.accepts(message):
+            if input >= 0 { unread += message.body }
+            if unread.isEmpty { replies.append(window.receipt) }
+        case "in-end" where window.accepts(message):
+            inputHasEnded = true
+            replies.append(window.receipt)
+        case "deaf" where window.accepts(message):
+            for (index, output) in outputs.enumerated().reversed() where output.verb == message["to"] {
+                close(output.descriptor)
+                outputs.remove(at: index)
+            }
+            replies.append(window.receipt)
+        case "signal" where window.accepts(message):
+            if let number = message.integer("number").flatMap(Int32.init(exactly:)), (1...31).contains(number),
+                status == nil
+            {
+                kill(pid, number)
+            }
+            replies.append(window.receipt)
+        default: break
+        }
+    }
+
+    func client(isThere: Bool) {}
+
+    func standing(for resume: Message) -> [Message] {
+        [window.receipt] + window.again(after: resume.integer("n") ?? 0)
+    }
+
+    // MARK: the end
+
+    func end(asLost: Bool) {
+        if input >= 0 { close(input) }
+        input = -1
+        for output in outputs { close(output.descriptor) }
+        outputs = []
+        guard status == nil else { return }
+        if !endTurn() { kill(pid, SIGTERM) }
+        // Its guardian gives the command five seconds, kills it with all its processes and gives the turn back.
+        while waitpid(pid, nil, 0) < 0, errno == EINTR {}
+    }
+
+    /// As `semq release` would.
+    /// - Returns: false where it holds nothing (yet).
+    private func endTurn() -> Bool {
+        let holders = (try? QueueStatus(path: path))?.holders ?? []
+        guard let holder = holders.first(where: { $0.party.pid == party.pid && $0.party.host == party.host }) else {
+            return false
+        }
+        let subject = try? Administration(path, create: false, by: "\(party.user)@\(party.host)").remove(
+            ticket: holder.ticket.number, reason: "nothing was heard from there for the length of the lease",
+            grace: .seconds(5))
+        return subject != nil
+    }
+}

@@ -1,0 +1,69 @@
+internal import CSemQueue
+internal import Glibc
+internal import SemQueue
+
+/// `semq acquire --there`: the command runs on the semaphore's host, under `semq acquire` there.
+struct ThereCommand {
+    private let semaphore: RemoteSemaphore
+    private let remote: RemoteRun
+    private let isQuiet: Bool
+
+    /// Options that mean the same there.
+    private static let passedOn = [
+        "conflict-exit-code", "wait", "timeout", "priority", "concurrency", "existing", "any-filesystem", "nonblock",
+        "nb",
+        "quiet", "verbose",
+    ]
+
+    init(_ options: Options, _ semaphores: [any NamedSemaphore], _ request: Request) throws {
+        guard semaphores.count == 1, let semaphore = semaphores[0] as? RemoteSemaphore else {
+            throw SemaphoreError(
+                .usage, "acquire: --there wants one semaphore on another host, such as bench:board.queue")
+        }
+        guard options.word("command") != nil || options.trailing?.isEmpty == false else {
+            throw SemaphoreError(.usage, "acquire: --there wants a command to run on the host")
+        }
+        self.semaphore = semaphore
+        isQuiet = options.has("quiet")
+        var words: [[UInt8]] = []
+        for (name, value, _) in options.values where Self.passedOn.contains(name) {
+            words.append(Array("--\(name)\(value.isEmpty ? "" : "=\(value)")".utf8))
+        }
+        words.append(Array("--description=\(request.description)".utf8))
+        if let line = options.word("command") { words += [Array("--command".utf8), Self.bytes(line)] }
+        words.append(Array(semaphore.localName.utf8))
+        if options.trailing != nil { words += [Array("--".utf8)] + options.trailingWords.map(Self.bytes) }
+        remote = try RemoteRun(semaphore, words: words)
+    }
+
+    private static func bytes(_ word: Options.Word) -> [UInt8] {
+        UnsafeRawBufferPointer(start: word, count: strlen(word)).map { $0 }
+    }
+
+    func run() throws -> ExitCode {
+        // A stop from the terminal would stop the heartbeats, and with them the lease.
+        let signals = Signals.forwarded.filter { !semq_signal_is_ignored($0) && $0 != SIGWINCH }
+        Signals.block(signals)
+        for signal in [SIGTSTP, SIGPIPE] { semq_signal_default(signal, true) }
+        switch try remote.run(forwarding: signals, tell: { if !isQuiet { Terminal.say($0) } }) {
+        case .exited(let code): return ExitCode(rawValue: code)
+        case .signaled(let signal):
+            semq_die_by(signal)
+            return ExitCode(rawValue: 128 + signal)
+        case .lost(let why):
+            Terminal.say("\(semaphore.name): the lock is lost: \(why); the command there is ended")
+            return .lost
+        }
+    }
+}
+
+extension Party {
+    /// Whom an agent runs this process for, if it does.
+    static var onBehalf: Party? {
+        guard let text = Environment.value("SEMQ_ON_BEHALF") else { return nil }
+        unsetenv("SEMQ_ON_BEHALF")
+        let words = text.split(separator: " ", maxSplits: 2).map(String.init)
+        guard words.count == 3, let pid = Int32(words[0]) else { return nil }
+        return Party(pid: pid, host: words[1], user: words[2], description: "")
+    }
+}
