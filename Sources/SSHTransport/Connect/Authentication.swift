@@ -195,6 +195,7 @@ struct Authentication {
             return .unusable("the key \(identity.path) can't be read (\(String(cString: strerror(errno))))")
         }
         let (session, user) = (negotiation.session, user)
+        let refusals = negotiation.wire.overheard.refusals
         let code = try negotiation.drive(until: deadline, phase: { .authentication }) {
             contents.withBytes { key in
                 func call(_ phrase: UnsafePointer<CChar>?) -> Int32 {
@@ -204,11 +205,11 @@ struct Authentication {
                 return passphrase?.withBytes { call($0) } ?? call(nil)
             }
         }
-        if code == LIBSSH2_ERROR_FILE || code == LIBSSH2_ERROR_METHOD_NONE || code == LIBSSH2_ERROR_KEYFILE_AUTH_FAILED
-        {
+        let result = try judge(code)
+        if case .rejected = result, negotiation.wire.overheard.refusals == refusals {
             return .unusable("libssh2 can't use the key \(identity.path)")
         }
-        return try judge(code)
+        return result
     }
 
     // MARK: outcomes
@@ -238,8 +239,8 @@ struct Authentication {
         if !plan.leftOut.isEmpty {
             return endpoint.error(
                 .unsupported, .authentication,
-                "\(endpoint.description) took none of the \(tried) keys that libssh2 can use; "
-                    + "left is \(list(plan.leftOut)), which only ssh can use")
+                "\(endpoint.description) took none of the keys that libssh2 can use; left is \(list(plan.leftOut)), "
+                    + "which only ssh can use")
         }
         if !others.isEmpty || tried == 0 {
             let reason =
@@ -251,8 +252,8 @@ struct Authentication {
         }
         return endpoint.error(
             .authentication, .authentication,
-            "\(endpoint.description) lets \(user) not log in with any of the \(tried) keys offered: "
-                + "is it the right user, and does the key stand in ~/.ssh/authorized_keys there?"
+            "\(endpoint.description) does not let \(user) log in with \(tried == 1 ? "the key" : "any of the \(tried) keys") "
+                + "offered: is it the right user, and does the key stand in ~/.ssh/authorized_keys there?"
                 + (troubles.isEmpty ? "" : " (\(list(troubles)))"))
     }
 

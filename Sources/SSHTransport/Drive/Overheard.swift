@@ -5,6 +5,8 @@
 struct Overheard {
     /// The methods of authentication that could go on, from the newest refusal.
     private(set) var methods: [String] = []
+    /// How often the server has said no.
+    private(set) var refusals = 0
     /// A key was right, and something more is asked for.
     private(set) var wantsMore = false
     /// Our number of the channel that was opened last.
@@ -30,6 +32,7 @@ struct Overheard {
         case 51:
             guard let names = reader.text(), let partial = reader.byte() else { return }
             methods = names.split(separator: ",").map(String.init)
+            refusals += 1
             if partial != 0 { wantsMore = true }
         case 91:
             opened = reader.number()
