@@ -24,6 +24,15 @@ package struct SSHPublicKey: Hashable, Sendable {
         guard type.utf8.elementsEqual(name) else { return nil }
     }
 
+    /// Nothing is missing at its end: it's strings throughout, as all keys are, but no certificate.
+    var isWhole: Bool {
+        var reader = SSHReader(blob[...])
+        while !reader.rest.isEmpty {
+            guard reader.string() != nil else { return false }
+        }
+        return true
+    }
+
     /// `ssh-ed25519 AAAA…`
     package var line: String { "\(type) \(Base64.encode(blob))" }
 

@@ -203,7 +203,7 @@ import Testing
 
     @Test func keysThatOnlyOpenSSHCanUse() throws {
         try workshop.key(".ssh/id_rsa", ["-b", "2048"], type: "rsa")
-        let blob = Array("\0\0\0\u{1A}sk-ssh-ed25519@openssh.com and more".utf8)
+        let blob = Array("\0\0\0\u{1A}sk-ssh-ed25519@openssh.com\0\0\0\u{4}ssh:".utf8)
         try workshop.write("sk.pub", "sk-ssh-ed25519@openssh.com \(Base64.encode(blob)) key")
         let (rsa, sk) = ("IdentityFile ~/.ssh/id_rsa", "IdentityFile \(workshop.path("sk"))")
         let message = "\(workshop.path(".ssh/id_rsa")) is a key that libssh2 can't use (ssh-rsa)"

@@ -25,11 +25,10 @@ struct KnownHostsLine {
             guard let names = words.next() else { return nil }
             word = names
         }
-        guard word.first != UInt8(ascii: "@") else { return nil }
         hosts = HostPatterns(word)
         rest = words.rest
     }
 
-    /// Nil where there is no key, or garbage in its place.
-    var key: SSHPublicKey? { SSHPublicKey(line: rest) }
+    /// Nil where there is no key, half a key, or garbage in its place.
+    var key: SSHPublicKey? { SSHPublicKey(line: rest).flatMap { $0.isWhole ? $0 : nil } }
 }
