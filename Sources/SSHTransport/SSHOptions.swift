@@ -7,6 +7,8 @@ public struct SSHOptions: Sendable {
     public var askPassphrase: @Sendable (String, SSHCancellation) -> SSHSecret?
     /// What is worth a line under `-v`.
     public var note: @Sendable (String) -> Void = { _ in }
+    /// Hears how far a connect has come: a phase that ended well, and what was found in it.
+    package var passed: @Sendable (SSHError.Phase, String) -> Void = { _, _ in }
     /// Ends a connect from another thread.
     public var cancellation: SSHCancellation?
 

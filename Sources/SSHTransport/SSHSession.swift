@@ -52,6 +52,7 @@ public final class SSHSession: Sendable {
             endpoint: endpoint, addresses: addresses, limit: configuration.connectTimeout ?? options.limits.connect,
             cancellation: cancellation
         ).connect()
+        options.passed(.connect, Address(peerOf: socket)?.text ?? endpoint.hostName)
         if let interval = configuration.serverAliveInterval {
             KeepAlive(interval: interval, count: configuration.serverAliveCountMax).apply(to: socket)
         }
@@ -59,11 +60,12 @@ public final class SSHSession: Sendable {
             endpoint: endpoint, socket: socket, options: options, cancellation: cancellation)
         do {
             try negotiation.handshake(hostKeys: Methods.hostKeys(known: check.known.types))
-            try check.verify(negotiation.hostKey(), note: options.note)
+            options.passed(.hostKey, try check.verify(negotiation.hostKey(), note: options.note))
             try Authentication(
                 negotiation: negotiation, user: configuration.user, identities: configuration.identities,
                 identitiesOnly: configuration.identitiesOnly, agentPath: configuration.identityAgent
             ).run()
+            options.passed(.authentication, "as \(configuration.user)")
             return try start(negotiation)
         } catch {
             negotiation.abandon()

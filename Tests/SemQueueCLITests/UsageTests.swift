@@ -23,15 +23,15 @@ import Testing
         (["acquire", "", "--", "true"], "a semaphore's name is empty; name a file"),
         (
             ["acquire", "host:", "--", "true"],
-            "host:: wants a host and a path, as in host:path; a local file is ./host:"
+            "host:: wants a host and a path, as in user@host:path or ssh://user@host:22/path; a local file is ./host:"
         ),
         (
             ["acquire", ":path", "--", "true"],
-            ":path: wants a host and a path, as in host:path; a local file is ./:path"
+            ":path: wants a host and a path, as in user@host:path or ssh://user@host:22/path; a local file is ./:path"
         ),
         (
             ["acquire", "ssh://host", "--", "true"],
-            "ssh://host: wants a host and a path, as in host:path; a local file is ./ssh://host"
+            "ssh://host: wants a host and a path, as in user@host:path or ssh://user@host:22/path; a local file is ./ssh://host"
         ),
         (["status"], "status: name a semaphore, such as board.queue; see: semq status --help"),
         (["set"], "set: name one semaphore, such as board.queue; see: semq set --help"),
@@ -115,16 +115,6 @@ import Testing
             #expect(result == .init(status: .exited(64), out: "", err: "semq: \(option) \(value): wants \(wants)\n"))
         }
         #expect(!sandbox.exists("q"), "nothing is made")
-    }
-
-    @Test(arguments: ["host:path", "ann@host:dir/path", "ssh://ann@host/path"])
-    func aSemaphoreOnAnotherHostIsNotServedYet(_ name: String) throws {
-        let result = try run(["acquire", name, "--", "true"], in: Sandbox())
-        #expect(result.status == .exited(69))
-        #expect(result.err.hasPrefix("semq: \(name): this version takes turns on its own machine only; "))
-        for command in ["status", "history", "doctor"] {
-            #expect(try run([command, name], in: Sandbox()).status == .exited(69))
-        }
     }
 
     @Test func aNameWithAColonBehindASlashIsALocalFile() throws {

@@ -1,8 +1,8 @@
 internal import Glibc
 
 /// What a short-lived program printed, and how it ended.
-struct ProgramOutput: Equatable {
-    enum Failure: Error, Equatable {
+package struct ProgramOutput: Equatable {
+    package enum Failure: Error, Equatable {
         /// There is no such program in PATH.
         case notFound
         case timedOut
@@ -10,15 +10,15 @@ struct ProgramOutput: Equatable {
         case system(Int32)
     }
 
-    var out: String
-    var err: String
+    package var out: String
+    package var err: String
     /// The exit status; nil if a signal ended it, or if somebody else reaps this program's children.
-    var status: Int32?
+    package var status: Int32?
 
     /// - Parameters:
     ///   - words: the program, looked up in PATH, and its arguments.
     ///   - limit: when it is killed, with what it started.
-    static func of(_ words: [String], limit: Duration) throws(Failure) -> ProgramOutput {
+    package static func of(_ words: [String], limit: Duration) throws(Failure) -> ProgramOutput {
         let deadline = Deadline.after(limit)
         var (out, err) = (try Pipe(), try Pipe())
         defer {

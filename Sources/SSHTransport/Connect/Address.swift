@@ -11,6 +11,18 @@ struct Address: Hashable, Sendable {
         self.bytes = bytes
     }
 
+    /// Of the other end of a socket.
+    init?(peerOf socket: Int32) {
+        var storage = sockaddr_storage()
+        var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
+        let error = withUnsafeMutablePointer(to: &storage) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { getpeername(socket, $0, &length) }
+        }
+        guard error == 0 else { return nil }
+        let bytes = withUnsafeBytes(of: storage) { [UInt8]($0.prefix(Int(length))) }
+        self.init(family: Int32(storage.ss_family), bytes: bytes)
+    }
+
     /// What getaddrinfo(3) finds, in its order, each once.
     static func list(_ first: UnsafeMutablePointer<addrinfo>?) -> [Address] {
         var result: [Address] = []

@@ -21,15 +21,19 @@ struct HostKeyCheck {
         if let reason = known.needsOpenSSH() { throw endpoint.error(.unsupported, .hostKey, reason) }
     }
 
-    func verify(_ blob: [UInt8], note: (String) -> Void) throws(SSHError) {
+    /// - Returns: which key it is, and where it is known from.
+    func verify(_ blob: [UInt8], note: (String) -> Void) throws(SSHError) -> String {
         guard let key = SSHPublicKey(blob: blob) else {
             throw endpoint.error(.hostKey, .hostKey, "\(endpoint.description) showed a host key that is none")
         }
         let verdict = known.verdict(on: key)
         if verdict == .unknown, configuration.strictHostKeyChecking.addsNewKeys {
-            return try acceptNew(key, note)
+            try acceptNew(key, note)
+            return "\(key.kind) \(key.fingerprint), unknown till now"
         }
         if let message = refusal.message(for: verdict, on: key) { throw endpoint.error(.hostKey, .hostKey, message) }
+        guard case .known(let found) = verdict else { return "\(key.kind) \(key.fingerprint)" }
+        return "\(key.kind) \(key.fingerprint), as in \(found.place)"
     }
 
     private var refusal: HostKeyRefusal { HostKeyRefusal(configuration, destination) }

@@ -1,7 +1,7 @@
 internal import Glibc
 
-/// What people do to a queue as a whole: change it, pause it, end somebody's turn.
-package struct Administration {
+/// What people do to a queue on this host as a whole.
+package struct Administration: QueueAdministration {
     private let file: QueueFile
     private let description: Description
     private let gate: Gate
@@ -17,18 +17,7 @@ package struct Administration {
         gate = Gate(description: try file.reopen())
     }
 
-    /// What `change` did to the queue.
-    package struct Change: Equatable, Sendable {
-        /// The queue was made by this.
-        package var made = false
-        package var concurrency: Int
-        /// As many hold, who may be more than a lowered concurrency.
-        package var holding: Int
-    }
-
-    /// Sets the concurrency, for all who come and all who wait. Those beyond a lowered one keep what they
-    /// hold; nobody is granted until enough have ended.
-    package func setConcurrency(_ concurrency: Int) throws -> Change {
+    package func setConcurrency(_ concurrency: Int) throws -> QueueChange {
         try change { header in
             header.concurrency = concurrency
             header.origin = .set
@@ -36,15 +25,14 @@ package struct Administration {
         }
     }
 
-    /// Grants nobody any more until ``resume()``. Holders keep what they hold.
-    package func pause(reason: String) throws -> Change {
+    package func pause(reason: String) throws -> QueueChange {
         try change { header in
             header.pause = Header.Pause(by: by, since: .now(), reason: reason)
             return (.paused, [("reason", .string(reason))])
         }
     }
 
-    package func resume() throws -> Change {
+    package func resume() throws -> QueueChange {
         try change { header in
             header.pause = nil
             return (.resumed, [])
@@ -53,7 +41,7 @@ package struct Administration {
 
     private func change(
         _ body: (inout Header) -> (History.Event, [(String, JSON)])
-    ) throws -> Change {
+    ) throws -> QueueChange {
         let change = try locked {
             let book = Book(file: file, description: description, made: made)
             var header: Header
@@ -69,7 +57,9 @@ package struct Administration {
                 throw SemaphoreError.system(.io, "can't write", file.path)
             }
             History(of: file.path).append(event, at: .now(), fields + [("by", .string(by))])
-            return Change(made: isNew, concurrency: header.concurrency, holding: gate.description.heldSlots().count)
+            return QueueChange(
+                made: isNew ? "\(LocalHost.name):\(QueueStatus.absolute(file.path))" : nil,
+                concurrency: header.concurrency, holding: gate.description.heldSlots().count)
         }
         for waiter in QueueStatus(of: file, through: gate.description).waiting.prefix(change.concurrency) {
             wake(waiter.party)
@@ -77,19 +67,7 @@ package struct Administration {
         return change
     }
 
-    /// Who is meant by a number, waiting or holding.
-    package enum Subject: Equatable, Sendable {
-        case holder(Party)
-        case waiter(Party)
-    }
-
-    /// Ends the turn of a ticket: a holder's command is ended and its slot given back, a waiter taken out.
-    /// - Parameters:
-    ///   - number: the ticket's number.
-    ///   - grace: how long the command has between SIGTERM and SIGKILL.
-    /// - Returns: who it was, once the message is in place; nil if no such ticket lives.
-    /// - Throws: ``SemaphoreError`` when the message can't be left.
-    package func remove(ticket number: Int64, reason: String, grace: Duration) throws -> Subject? {
+    package func remove(ticket number: Int64, reason: String, grace: Duration) throws -> QueueMember? {
         guard let (ticket, subject) = find(number) else { return nil }
         let left = try locked { () -> Bool in
             guard description.isAlive(ticket) else { return false }
@@ -113,10 +91,9 @@ package struct Administration {
         return subject
     }
 
-    /// Whether a ticket of this number still lives.
     package func isAlive(_ number: Int64) -> Bool { find(number) != nil }
 
-    private func find(_ number: Int64) -> (Ticket, Subject)? {
+    private func find(_ number: Int64) -> (Ticket, QueueMember)? {
         let status = QueueStatus(of: file, through: gate.description)
         if let holder = status.holders.first(where: { $0.ticket.number == number && !$0.isCutOff }) {
             return (holder.ticket, .holder(holder.party))

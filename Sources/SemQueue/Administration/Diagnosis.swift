@@ -11,11 +11,20 @@ package struct Diagnosis {
         case bad
     }
 
-    package struct Finding {
+    package struct Finding: Equatable {
         package var subject: String
         package var verdict: Verdict
         /// What is so, and what to do about it.
         package var text: String
+        /// What kind of failure a bad one is.
+        package var code = SemaphoreError.Code.unusable
+
+        package init(subject: String, verdict: Verdict, text: String, code: SemaphoreError.Code = .unusable) {
+            self.subject = subject
+            self.verdict = verdict
+            self.text = text
+            self.code = code
+        }
     }
 
     /// Looks at a folder where queues may be made.
@@ -42,11 +51,7 @@ package struct Diagnosis {
         } catch {
             let missing = error.systemError == ENOENT
             let folder = QueueFile.parent(of: path)
-            let canMake = missing && access(folder, W_OK | X_OK) == 0
-            findings.append(
-                Finding(
-                    subject: "file", verdict: canMake ? .note : .bad,
-                    text: canMake ? "\(path): not there yet; the first acquire makes it in \(folder)" : error.message))
+            findings.append(missing ? absence(of: path, from: folder) : bad("file", error.message))
             let folderDescriptor = missing ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1
             if folderDescriptor >= 0 { findings.append(filesystem(Description(owning: folderDescriptor))) }
             if !missing { findings += stuck(path) }
@@ -60,6 +65,20 @@ package struct Diagnosis {
         findings.append(records(file, description))
         findings += stuck(path)
         return findings
+    }
+
+    private static func absence(of path: String, from folder: String) -> Finding {
+        if access(folder, F_OK) != 0 { return bad("file", "\(path): there is no folder \(folder)") }
+        if access(folder, W_OK | X_OK) != 0 {
+            return bad("file", "\(path): not there, and \(folder): \(String(cString: strerror(errno)))")
+        }
+        return Finding(
+            subject: "file", verdict: .note,
+            text: "\(path): not there yet; the first acquire makes it in \(QueueStatus.absolute(folder))")
+    }
+
+    private static func bad(_ subject: String, _ text: String) -> Finding {
+        Finding(subject: subject, verdict: .bad, text: text)
     }
 
     private static func filesystem(_ description: Description) -> Finding {

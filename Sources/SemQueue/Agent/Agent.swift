@@ -7,9 +7,12 @@ package final class Agent {
     private let client: Stream
     private let alarm = Alarm()
     private let policy: AgentPolicy
+    private let answers: AgentAnswers
 
-    package init(_ policy: AgentPolicy = .open) {
+    /// - Parameter version: of this program.
+    package init(_ policy: AgentPolicy = .open, version: String = "?") {
         self.policy = policy
+        answers = AgentAnswers(version: version)
         client = Stream(
             input: fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3), output: fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3))
         // Closed, the connection is closed.
@@ -71,6 +74,23 @@ package final class Agent {
         }
     }
 
+    /// As fast as the client takes it.
+    private func reply(_ answer: [Message]) {
+        var bytes: [UInt8] = []
+        for (index, message) in answer.enumerated() {
+            bytes += message.bytes
+            guard bytes.count > 32 << 10 || index == answer.count - 1 else { continue }
+            client.send(bytes)
+            bytes = []
+            let end = Duration.monotonic() + .seconds(60)
+            while client.hasUnsent, index < answer.count - 1 {
+                guard .monotonic() < end else { return client.close() }
+                awaitDescriptors([pollfd(fd: client.output, events: Int16(POLLOUT), revents: 0)], alarm, .seconds(1))
+                client.flush()
+            }
+        }
+    }
+
     /// What was said last gets out, if the client takes it within a second.
     private func drain() {
         let end = Duration.monotonic() + .seconds(1)
@@ -88,10 +108,12 @@ package final class Agent {
             case "acquire": return try AgentSession(request, client, AgentMember(request)).run()
             case "there": return try AgentSession(request, client, AgentThere(request)).run()
             case "resume": return resume(request)
+            // Said as a membership ended.
+            case "beat", "take": break
             case "goodbye":
                 client.send(Message("bye"))
                 return false
-            default: for answer in try AgentAnswers.to(request) { client.send(answer) }
+            default: reply(try answers.to(request))
             }
         } catch let error as SemaphoreError {
             client.send(policy.told(error, about: request).asMessage)

@@ -1,16 +1,101 @@
 /// Answers to requests that are done at once.
-enum AgentAnswers {
-    static func to(_ request: Message) throws -> [Message] {
-        guard let path = request["path"] else {
-            throw SemaphoreError(.usage, "the host's semq doesn't know the request ‘\(request.verb)’; update it")
-        }
+struct AgentAnswers {
+    /// Of the program that the agent is.
+    let version: String
+
+    /// - Returns: messages of which all but the last go on.
+    /// - Throws: ``SemaphoreError``, which is the answer then.
+    func to(_ request: Message) throws -> [Message] {
+        if request.verb == "about" { return [about] }
+        guard let path = request["path"] else { throw Self.unknown(request) }
         switch request.verb {
         case "status": return try QueueStatus(path: path).messages
         case "identify":
             let queue = try Member.identify(path, Request(request), alarm: Alarm(), observer: Unobserved())
             return [Message("queue-id", [("queue", String(queue, radix: 16))])]
-        default:
-            throw SemaphoreError(.usage, "the host's semq doesn't know the request ‘\(request.verb)’; update it")
+        case "set": return [try Self.set(path, request)]
+        case "remove": return [try Self.remove(path, request)]
+        case "look-for":
+            let isAlive = try Administration(path, create: false).isAlive(Self.ticket(request))
+            return [Message("found", [("alive", isAlive ? "1" : "0")])]
+        case "history": return try Self.history(path)
+        case "doctor": return Diagnosis.of(path).map(\.message) + [Message("end")]
+        default: throw Self.unknown(request)
         }
+    }
+
+    private static func unknown(_ request: Message) -> SemaphoreError {
+        SemaphoreError(
+            .usage, "the host's semq doesn't know the request ‘\(request.verb)’; update it")
+    }
+
+    // MARK: the host
+
+    private var about: Message {
+        Message(
+            "semq",
+            [
+                ("version", version), ("host", LocalHost.name), ("user", LocalHost.user),
+                ("now", "\(Timestamp.now().microseconds)"),
+                ("lease-from", "\(ClientLease.lengths.lowerBound.nanoseconds / 1_000_000)"),
+                ("lease-to", "\(ClientLease.lengths.upperBound.nanoseconds / 1_000_000)"),
+            ])
+    }
+
+    // MARK: the queue as a whole
+
+    private static func set(_ path: String, _ request: Message) throws -> Message {
+        let concurrency = request.integer("concurrency").map { Int(clamping: $0) }
+        let administration = try Administration(
+            path, create: concurrency != nil, anyFilesystem: request.flag("any-filesystem"), by: request["by"]?.bounded)
+        let change: QueueChange
+        if let concurrency {
+            guard Request.concurrencies.contains(concurrency) else {
+                throw SemaphoreError(
+                    .usage, "\(path): a concurrency of \(concurrency): wants \(Request.concurrencyWanted)")
+            }
+            change = try administration.setConcurrency(concurrency)
+        } else if let reason = request["pause"] {
+            change = try administration.pause(reason: reason)
+        } else if request.flag("resume") {
+            change = try administration.resume()
+        } else {
+            throw SemaphoreError(.usage, "\(path): set: wants a concurrency, a pause or an end of one")
+        }
+        var fields = [("concurrency", "\(change.concurrency)"), ("holding", "\(change.holding)")]
+        if change.made != nil { fields.append(("place", QueueStatus.absolute(path))) }
+        return Message("changed", fields)
+    }
+
+    private static func remove(_ path: String, _ request: Message) throws -> Message {
+        let subject = try Administration(path, create: false, by: request["by"]?.bounded).remove(
+            ticket: ticket(request), reason: request["reason"] ?? "(no reason given)",
+            grace: request.duration("grace") ?? .seconds(5))
+        return switch subject {
+        case .holder(let party): Message("told-holder", party.fields)
+        case .waiter(let party): Message("told-waiter", party.fields)
+        case nil: Message("nobody")
+        }
+    }
+
+    private static func ticket(_ request: Message) throws -> Int64 {
+        guard let number = request.integer("ticket"), number > 0 else {
+            throw SemaphoreError(.usage, "\(request.verb): wants the number of a ticket")
+        }
+        return number
+    }
+
+    private static func history(_ path: String) throws -> [Message] {
+        var messages: [Message] = []
+        var page: [UInt8] = []
+        for line in try LocalSemaphore(path).history() {
+            page += Array(line.utf8) + [UInt8(ascii: "\n")]
+            while page.count > Message.longestBody {
+                messages.append(Message("lines", body: Array(page.prefix(Message.longestBody))))
+                page.removeFirst(Message.longestBody)
+            }
+        }
+        if !page.isEmpty { messages.append(Message("lines", body: page)) }
+        return messages + [Message("end")]
     }
 }

@@ -31,7 +31,9 @@ package struct AgentPolicy {
     }
 
     /// What a restricted client may ask for. To change a queue or end somebody's turn is not among it.
-    private static let harmless: Set<String> = ["acquire", "identify", "status", "history", "resume", "goodbye"]
+    private static let harmless: Set<String> = [
+        "about", "acquire", "doctor", "goodbye", "history", "identify", "resume", "status",
+    ]
 
     /// A request as it is to be done.
     /// - Throws: ``SemaphoreError`` with code `permission` for what is not allowed.

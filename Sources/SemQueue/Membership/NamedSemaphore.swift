@@ -12,6 +12,14 @@ package protocol NamedSemaphore: Sendable {
 
     /// Who holds and who waits.
     func status() throws -> QueueStatus
+
+    /// For changing the queue, or ending somebody's turn.
+    /// - Parameter create: the queue is made if it is missing.
+    /// - Throws: ``SemaphoreError``, here or when it is used.
+    func administration(create: Bool, anyFilesystem: Bool) throws -> any QueueAdministration
+
+    /// What happened at the queue: lines of JSON, oldest first.
+    func history() throws -> [String]
 }
 
 /// A queue file on this host.
@@ -29,6 +37,16 @@ package struct LocalSemaphore: NamedSemaphore {
     }
 
     package func status() throws -> QueueStatus { try QueueStatus(path: name) }
+
+    package func administration(create: Bool, anyFilesystem: Bool) throws -> any QueueAdministration {
+        try Administration(name, create: create, anyFilesystem: anyFilesystem)
+    }
+
+    package func history() throws -> [String] {
+        // Says what is wrong with a queue that isn't one.
+        _ = try status()
+        return History(of: name).lines()
+    }
 
     /// A permit of an ancestor's on this queue that still stands.
     package func permit(among held: Nesting, _ request: Request) throws -> Nesting.Found? {

@@ -90,9 +90,10 @@ struct RemoteMember {
                 session.identify(agent: agent, secret: secret)
             }
         case "made":
+            // Host and path; the host by the name by which it is reached from here.
+            let place = message["place"].map { "\(semaphore.host.name)\($0.drop { $0 != ":" })" }
             observer.made(
-                message["place"] ?? semaphore.name,
-                concurrency: Int(clamping: message.integer("concurrency") ?? 1))
+                place ?? semaphore.name, concurrency: Int(clamping: message.integer("concurrency") ?? 1))
         case "recovered": observer.recovered(semaphore.name)
         case "stuck": observer.stuck(semaphore.name, by: message["who"] ?? "a process there")
         case "joined":
@@ -115,7 +116,7 @@ struct RemoteMember {
         case "full": return .busy(.full)
         case "timed-out": return .timedOut
         case "removed": return .removed(by: message["by"] ?? "?", reason: message["reason"] ?? "?")
-        case "error": throw SemaphoreError(message, at: semaphore.host.name)
+        case "error": throw SemaphoreError(message, path: semaphore.path, as: semaphore.name)
         default: break
         }
         return nil

@@ -135,7 +135,7 @@ private struct Streams {
                 message.integer("signal").map { .signaled(Int32(clamping: $0)) }
                 ?? .exited(Int32(clamping: message.integer("code") ?? 74))
             session.send(window.receipt)
-        case "error": throw SemaphoreError(message, at: name)
+        case "error": throw SemaphoreError(message, path: "", as: name)
         default: break
         }
     }

@@ -7,7 +7,7 @@ package final class RemoteSemaphore: NamedSemaphore {
     let path: String
     /// The path as `semq` there takes it, whatever stands in it.
     package var localName: String { path.hasPrefix("/") ? path : "./\(path)" }
-    let host: RemoteHost
+    package let host: RemoteHost
     let options: Options
 
     package struct Options: Sendable {
@@ -35,8 +35,7 @@ package final class RemoteSemaphore: NamedSemaphore {
     }
 
     package func identify(_ request: Request, alarm: Alarm, observer: any WaitObserver) throws -> UInt64 {
-        var fields = request.fields.filter { $0.name != "limit" }
-        fields.append(("path", path))
+        let fields = request.fields.filter { $0.name != "limit" }
         let answer = try ask(Message("identify", fields), alarm).first
         guard let queue = answer?["queue"].flatMap({ UInt64($0, radix: 16) }) else {
             throw SemaphoreError(.unreachable, "\(name): the host's semq doesn't say which queue this is")
@@ -52,12 +51,24 @@ package final class RemoteSemaphore: NamedSemaphore {
         }
     }
 
-    package func status() throws -> QueueStatus {
+    package func status() throws -> QueueStatus { try status(Alarm(), isAttended: true) }
+
+    /// - Parameter isAttended: somebody is there to answer questions, and may take as long as it takes.
+    func status(_ alarm: Alarm, isAttended: Bool) throws -> QueueStatus {
         var assembly = QueueStatus.Assembly()
-        for message in try ask(Message("status", [("path", path)]), Alarm()) {
+        for message in try ask(Message("status"), alarm, isAttended: isAttended) {
             if let status = assembly.take(message, semaphore: name) { return status }
         }
         throw SemaphoreError(.unreachable, "\(name): the host's semq doesn't tell its state")
+    }
+
+    package func administration(create: Bool, anyFilesystem: Bool) -> any QueueAdministration {
+        RemoteAdministration(self, anyFilesystem: anyFilesystem)
+    }
+
+    package func history() throws -> [String] {
+        let bytes = try ask(Message("history")).flatMap { $0.verb == "lines" ? $0.body : [] }
+        return bytes.split(separator: UInt8(ascii: "\n")).map { String(decoding: $0, as: UTF8.self) }
     }
 
     // MARK: conversations
@@ -85,25 +96,40 @@ package final class RemoteSemaphore: NamedSemaphore {
     }
 
     /// Asks for what is answered at once.
-    /// - Returns: all messages up to `end` or the only one.
-    func ask(_ request: Message, _ alarm: Alarm) throws -> [Message] {
-        let conversation = try converse(alarm, deadline: nil)
-        conversation.send(request)
-        var answers: [Message] = []
-        while let message = try conversation.next(alarm, within: .seconds(30)) {
-            if message.verb == "error" {
-                host.keep(conversation)
-                throw SemaphoreError(message, at: "\(host.name)")
-            }
-            answers.append(message)
-            let goesOn = ["queue", "holder", "waiter", "line", "finding"].contains(message.verb)
-            guard goesOn else {
-                host.keep(conversation)
-                return answers
-            }
+    /// - Parameter request: what is asked of the queue; its path is added.
+    /// - Returns: all messages of the answer.
+    func ask(_ request: Message, _ alarm: Alarm = Alarm(), isAttended: Bool = true) throws -> [Message] {
+        var request = request
+        request["path"] = path
+        guard request.bytes.count < Message.longestLine else {
+            throw SemaphoreError(.usage, "\(name.prefix(80))…: such a long name is no file's")
         }
-        throw SemaphoreError(.unreachable, "\(name): no answer within 30 seconds")
+        let patience = isAttended ? Duration.seconds(30) : .seconds(5)
+        let conversation =
+            isAttended
+            ? try converse(alarm, deadline: nil)
+            : try host.takeIdle() ?? host.connect(alarm, deadline: .monotonic() + patience, isAttended: false)
+        conversation.send(request)
+        var answer: [Message] = []
+        var size = 0
+        while let message = try conversation.next(alarm, within: patience) {
+            // To a heartbeat that was sent as a wait ended.
+            if message.verb == "beat" { continue }
+            answer.append(message)
+            size += message.size
+            guard size <= Self.longestAnswer else {
+                throw SemaphoreError(.unreachable, "\(name): the host's semq answers without end")
+            }
+            guard !message.goesOn else { continue }
+            host.keep(conversation)
+            if message.verb == "error" { throw SemaphoreError(message, path: path, as: name) }
+            return answer
+        }
+        throw SemaphoreError(.unreachable, "\(name): no answer within \(patience.rounded)")
     }
+
+    /// In bytes: more than 4,096 waiters take, or both pages of a history.
+    private static let longestAnswer = 16 << 20
 }
 
 /// A host that semaphores are on, and how its agent is started.
@@ -118,6 +144,7 @@ package final class RemoteHost: Sendable {
     }
 
     private static let mostIdle = 4
+    private let uploads = Guarded(0)
     let agent: AgentCommand
     private let bootstrap: (@Sendable (Alarm) throws -> Void)?
 
@@ -144,8 +171,13 @@ package final class RemoteHost: Sendable {
         idle.withLock { if $0.conversations.count < Self.mostIdle { $0.conversations.append(conversation) } }
     }
 
-    func connect(_ alarm: Alarm, deadline: Duration?) throws -> Conversation {
-        let conversation = try Conversation(agent, isAttended: true)
+    /// Whether semq was put there by this process.
+    var hasUploaded: Bool { uploads.withLock { $0 > 0 } }
+
+    /// A new conversation, open.
+    /// - Parameter isAttended: somebody is there to answer questions.
+    func connect(_ alarm: Alarm, deadline: Duration?, isAttended: Bool = true) throws -> Conversation {
+        let conversation = try Conversation(agent, isAttended: isAttended)
         do {
             try conversation.open(alarm, deadline: deadline)
             return conversation
@@ -153,7 +185,8 @@ package final class RemoteHost: Sendable {
             guard let bootstrap else { throw error }
             conversation.close()
             try bootstrap(alarm)
-            let conversation = try Conversation(agent, isAttended: true)
+            uploads.withLock { $0 += 1 }
+            let conversation = try Conversation(agent, isAttended: isAttended)
             try conversation.open(alarm, deadline: deadline)
             return conversation
         }

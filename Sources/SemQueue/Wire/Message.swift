@@ -29,6 +29,9 @@ struct Message: Equatable, Sendable {
         }
     }
 
+    /// About as many bytes as it takes.
+    var size: Int { fields.reduce(verb.utf8.count + body.count) { $0 + $1.name.utf8.count + $1.value.utf8.count + 2 } }
+
     func integer(_ name: String) -> Int64? { self[name].flatMap { Int64($0) } }
 
     /// A span of time, which is sent in milliseconds. Nil also where it is negative or beyond a year.

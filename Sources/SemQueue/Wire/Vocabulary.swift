@@ -12,17 +12,52 @@ extension SemaphoreError {
         return Message("error", [("code", code), ("errno", "\(systemError)"), ("text", message)])
     }
 
-    /// - Parameter place: put before what the other side says of a path of its own.
-    init(_ message: Message, at place: String) {
+    /// - Parameters:
+    ///   - path: the queue as the other side knows it, by which its sentence may begin.
+    ///   - name: the same as it is named here.
+    init(_ message: Message, path: String, as name: String) {
         let code = Self.codes.first { $0.1 == message["code"] }?.0 ?? .io
         let number = message.integer("errno").flatMap(Int32.init(exactly:)) ?? 0
-        self.init(code, "\(place): \(message["text"] ?? "the host's semq says no more")", systemError: number)
+        let text = (message["text"] ?? "the host's semq says no more").renaming(path, to: name)
+        self.init(code, text.hasPrefix(name) ? text : "\(name): \(text)", systemError: number)
+    }
+}
+
+extension String {
+    /// A sentence of another host's `semq` with a queue named as it is named here: where the sentence begins with
+    /// it or a file beside it, and where it says what to type.
+    func renaming(_ path: String, to name: String) -> String {
+        guard !path.isEmpty else { return self }
+        var text = self
+        for command in ["status", "set", "release", "doctor"] {
+            text.replace("semq \(command) \(path)", with: "semq \(command) \(name)")
+        }
+        guard text.hasPrefix(path), [":", "."].contains(text.dropFirst(path.count).first) else { return text }
+        return name + text.dropFirst(path.count)
+    }
+}
+
+extension Message {
+    /// More belongs to the same answer.
+    var goesOn: Bool { ["queue", "holder", "waiter", "lines", "finding"].contains(verb) }
+}
+
+extension String {
+    /// As much of a text by people as one message carries, and more than a record keeps.
+    var bounded: String {
+        guard utf8.count > 1000 else { return self }
+        var size = 0
+        return String(
+            prefix { character in
+                size += character.utf8.count
+                return size <= 1000
+            }) + "…"
     }
 }
 
 extension Party {
     var fields: [(name: String, value: String)] {
-        [("pid", "\(pid)"), ("host", host), ("user", user), ("description", description)]
+        [("pid", "\(pid)"), ("host", host), ("user", user), ("description", description.bounded)]
     }
 
     init?(_ message: Message) {
@@ -46,7 +81,7 @@ extension Ticket {
 
 extension Request {
     var fields: [(name: String, value: String)] {
-        var fields = [("priority", "\(priority)"), ("description", description)]
+        var fields = [("priority", "\(priority)"), ("description", description.bounded)]
         if let concurrency { fields.append(("concurrency", "\(concurrency)")) }
         if let limit { fields.append(("limit", "\(limit.nanoseconds / 1_000_000)")) }
         if existing { fields.append(("existing", "1")) }
@@ -80,9 +115,10 @@ extension QueueStatus {
         if let paused {
             queue += [
                 ("paused-by", paused.by), ("paused-since", "\(paused.since.microseconds)"),
-                ("paused-reason", paused.reason),
+                ("paused-reason", paused.reason.bounded),
             ]
         }
+        if let heldOffUntil { queue.append(("held-off", "\(heldOffUntil.microseconds)")) }
         return [Message("queue", queue)] + holders.map(\.message) + waiting.map(\.message) + [Message("end")]
     }
 
@@ -112,16 +148,17 @@ extension QueueStatus {
         }
         self.init(
             semaphore: semaphore, concurrency: Int(clamping: message.integer("concurrency") ?? 1),
-            isRecovered: message.flag("recovered"), paused: pause, holders: [], waiting: [])
+            isRecovered: message.flag("recovered"), paused: pause,
+            heldOffUntil: message.integer("held-off").map(Timestamp.init), holders: [], waiting: [])
     }
 }
 
 extension QueueStatus.Holder {
     fileprivate var message: Message {
-        Message(
-            "holder",
-            [("slot", "\(slot)"), ("token", "\(token)"), ("since", "\(since.microseconds)")] + ticket.fields
-                + party.fields)
+        var fields = [("slot", "\(slot)"), ("token", "\(token)"), ("since", "\(since.microseconds)")]
+        if let leaseExpires { fields.append(("lease-expires", "\(leaseExpires.microseconds)")) }
+        if isCutOff { fields.append(("cut-off", "1")) }
+        return Message("holder", fields + ticket.fields + party.fields)
     }
 
     fileprivate init?(_ message: Message) {
@@ -129,7 +166,8 @@ extension QueueStatus.Holder {
             let token = message.integer("token"), let since = message.integer("since")
         else { return nil }
         self.init(
-            slot: Int(clamping: slot), ticket: ticket, token: token, since: Timestamp(since), party: party)
+            slot: Int(clamping: slot), ticket: ticket, token: token, since: Timestamp(since), party: party,
+            leaseExpires: message.integer("lease-expires").map(Timestamp.init), isCutOff: message.flag("cut-off"))
     }
 }
 

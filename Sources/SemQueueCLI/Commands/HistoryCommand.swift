@@ -2,24 +2,25 @@ internal import SemQueue
 
 /// `semq history`: what happened at a queue.
 struct HistoryCommand {
-    private let path: String
+    private let semaphore: any NamedSemaphore
     private let json: Bool
 
+    static let options: [Options.Option] = [.init("json")] + Hosts.options
+
     init(_ words: [String]) throws {
-        let options = try Options("history", words, [.init("json")])
+        let options = try Options("history", words, Self.options)
         if options.has("help") { throw HelpAsked(command: "history") }
         let operands = options.operands + (options.trailing ?? [])
         guard operands.count == 1 else {
             throw SemaphoreError(.usage, "history: name one semaphore, such as board.queue; see: semq history --help")
         }
-        path = try Address.localPath(operands[0])
+        semaphore = try Hosts(options).semaphore(operands[0], RemoteSemaphore.Options())
         json = options.has("json")
     }
 
     func run() throws -> ExitCode {
-        _ = try QueueStatus(path: path)
         let now = Timestamp.now()
-        for line in History(of: path).lines() {
+        for line in try semaphore.history() {
             Terminal.print(json ? line : Self.readable(line, now: now))
         }
         return .success

@@ -3,21 +3,23 @@ internal import SemQueue
 
 /// `semq release`: ends somebody's turn, with a reason.
 struct ReleaseCommand {
-    private let path: String
+    private let semaphore: any NamedSemaphore
     private let ticket: Int64
     private let reason: String
     private let grace: Duration
 
+    static let options: [Options.Option] =
+        [.init("ticket", argument: true), .init("reason", argument: true), .init("grace", argument: true)]
+        + Hosts.options
+
     init(_ words: [String]) throws {
-        let options = try Options(
-            "release", words,
-            [.init("ticket", argument: true), .init("reason", argument: true), .init("grace", argument: true)])
+        let options = try Options("release", words, Self.options)
         if options.has("help") { throw HelpAsked(command: "release") }
         let operands = options.operands + (options.trailing ?? [])
         guard operands.count == 1 else {
             throw SemaphoreError(.usage, "release: name one semaphore, such as board.queue; see: semq release --help")
         }
-        path = try Address.localPath(operands[0])
+        semaphore = try Hosts(options).semaphore(operands[0], RemoteSemaphore.Options())
         guard let ticket = try options.ticket() else {
             throw SemaphoreError(
                 .usage, "release: say whose turn: --ticket N, as semq status \(operands[0].printable) shows it")
@@ -31,17 +33,18 @@ struct ReleaseCommand {
     }
 
     func run() throws -> ExitCode {
-        let administration = try Administration(path, create: false)
+        let name = semaphore.name
+        let administration = try semaphore.administration(create: false, anyFilesystem: false)
         guard let subject = try administration.remove(ticket: ticket, reason: reason, grace: grace) else {
             throw SemaphoreError(
-                .usage, "\(path): no ticket \(ticket) waits or holds here (any more); see: semq status \(path)")
+                .usage, "\(name): no ticket \(ticket) waits or holds here (any more); see: semq status \(name)")
         }
         // A holder's tree is asked, given its grace, killed and reaped; a waiter looks at least each five seconds.
         let deadline = Duration.monotonic() + grace + .seconds(10)
-        while administration.isAlive(ticket) {
+        while try isAlive(administration) {
             guard Duration.monotonic() < deadline else {
                 Terminal.say(
-                    "\(path): ticket \(ticket) has been told, but does not go; is it stopped? see: semq status \(path)")
+                    "\(name): ticket \(ticket) has been told, but does not go; is it stopped? see: semq status \(name)")
                 return .io
             }
             var pause = timespec(tv_sec: 0, tv_nsec: 20_000_000)
@@ -49,10 +52,21 @@ struct ReleaseCommand {
         }
         switch subject {
         case .holder(let party):
-            Terminal.say("\(path): ended the turn of \(party.user)@\(party.host): \(party.description)")
+            Terminal.say("\(name): ended the turn of \(party.user)@\(party.host): \(party.description)")
         case .waiter(let party):
-            Terminal.say("\(path): took \(party.user)@\(party.host) out of the queue: \(party.description)")
+            Terminal.say("\(name): took \(party.user)@\(party.host) out of the queue: \(party.description)")
         }
         return .success
+    }
+
+    private func isAlive(_ administration: any QueueAdministration) throws -> Bool {
+        do {
+            return try administration.isAlive(ticket)
+        } catch let error as SemaphoreError where error.code == .unreachable {
+            throw SemaphoreError(
+                .unreachable,
+                "\(error.message); ticket \(ticket) has been told to go, and may have gone: see: semq status \(semaphore.name)"
+            )
+        }
     }
 }

@@ -1,27 +1,27 @@
-internal import Glibc
 internal import SemQueue
 
 /// `semq set`: changes the concurrency, pauses and resumes.
 struct SetCommand {
-    private let path: String
+    private let semaphore: any NamedSemaphore
     private let concurrency: Int?
     private let pause: String?
     private let resumes: Bool
     private let anyFilesystem: Bool
 
+    static let options: [Options.Option] =
+        [
+            .init("concurrency", argument: true), .init("pause", argument: true), .init("resume"),
+            .init("any-filesystem"),
+        ] + Hosts.options
+
     init(_ words: [String]) throws {
-        let options = try Options(
-            "set", words,
-            [
-                .init("concurrency", argument: true), .init("pause", argument: true), .init("resume"),
-                .init("any-filesystem"),
-            ])
+        let options = try Options("set", words, Self.options)
         if options.has("help") { throw HelpAsked(command: "set") }
         let operands = options.operands + (options.trailing ?? [])
         guard operands.count == 1 else {
             throw SemaphoreError(.usage, "set: name one semaphore, such as board.queue; see: semq set --help")
         }
-        path = try Address.localPath(operands[0])
+        semaphore = try Hosts(options).semaphore(operands[0], RemoteSemaphore.Options())
         concurrency = try options.integer("concurrency", in: Request.concurrencies, Request.concurrencyWanted)
         pause = options.value("pause")
         resumes = options.has("resume")
@@ -39,10 +39,11 @@ struct SetCommand {
 
     func run() throws -> ExitCode {
         // Only a concurrency is reason enough to make a queue.
-        let administration = try Administration(path, create: concurrency != nil, anyFilesystem: anyFilesystem)
+        let administration = try semaphore.administration(create: concurrency != nil, anyFilesystem: anyFilesystem)
+        let name = semaphore.name
         if let concurrency {
             let change = try administration.setConcurrency(concurrency)
-            let made = change.made ? "made the queue \(LocalHost.name):\(QueueStatus.absolute(path)), " : "\(path): "
+            let made = change.made.map { "made the queue \($0), " } ?? "\(name): "
             let draining = change.holding > concurrency ? "; \(change.holding) hold it until they have ended" : ""
             Terminal.say("\(made)concurrency \(concurrency)\(draining)")
         }
@@ -50,11 +51,11 @@ struct SetCommand {
             let change = try administration.pause(reason: pause)
             let holding =
                 change.holding == 0 ? "" : "; \(change.holding) hold\(change.holding == 1 ? "s" : "") on until done"
-            Terminal.say("\(path): paused: \(pause)\(holding)")
+            Terminal.say("\(name): paused: \(pause)\(holding)")
         }
         if resumes {
             _ = try administration.resume()
-            Terminal.say("\(path): resumed")
+            Terminal.say("\(name): resumed")
         }
         return .success
     }

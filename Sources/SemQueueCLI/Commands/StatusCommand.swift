@@ -3,17 +3,22 @@ internal import SemQueue
 
 /// `semq status`: who holds, who waits, and why.
 struct StatusCommand {
-    private let paths: [String]
+    private let semaphores: [any NamedSemaphore]
     private let json: Bool
     private let watch: Bool
 
+    static let options: [Options.Option] = [.init("json"), .init("watch")] + Hosts.options
+
     init(_ words: [String]) throws {
-        let options = try Options("status", words, [.init("json"), .init("watch")])
+        let options = try Options("status", words, Self.options)
         if options.has("help") { throw HelpAsked(command: "status") }
-        paths = try (options.operands + (options.trailing ?? [])).map(Address.localPath)
+        let hosts = try Hosts(options)
+        semaphores = try (options.operands + (options.trailing ?? [])).map {
+            try hosts.semaphore($0, RemoteSemaphore.Options())
+        }
         json = options.has("json")
         watch = options.has("watch")
-        guard !paths.isEmpty else {
+        guard !semaphores.isEmpty else {
             throw SemaphoreError(.usage, "status: name a semaphore, such as board.queue; see: semq status --help")
         }
     }
@@ -23,9 +28,9 @@ struct StatusCommand {
         var exitCode = ExitCode.success
         var statuses: [QueueStatus] = []
         // One that can't be read keeps nobody from seeing the others.
-        for path in paths {
+        for semaphore in semaphores {
             do {
-                statuses.append(try QueueStatus(path: path))
+                statuses.append(try semaphore.status())
             } catch let error as SemaphoreError {
                 Terminal.say(error.message)
                 if exitCode == .success { exitCode = ExitCode(error.code) }
@@ -39,14 +44,29 @@ struct StatusCommand {
     private func runWatching() throws -> ExitCode {
         let redraws = Terminal.isTerminal(STDOUT_FILENO) && !json
         var shown: [QueueStatus]?
+        // The first look at each host is had here, because it may ask for a password.
+        let first = try semaphores.map { try $0.status() }
+        let watches = try Dictionary(grouping: semaphores.compactMap { $0 as? RemoteSemaphore }, by: \.host.name)
+            .mapValues { semaphores in
+                try HostWatch(
+                    semaphores, first.filter { status in semaphores.contains { $0.name == status.semaphore } })
+            }
         while true {
-            let statuses = try paths.map { try QueueStatus(path: $0) }
+            let statuses = try semaphores.map { semaphore in
+                try (semaphore as? RemoteSemaphore).flatMap { try watches[$0.host.name]?.status(of: $0.name) }
+                    ?? semaphore.status()
+            }
+            let news = watches.values.flatMap { $0.news() }
             if redraws {
-                let text = Terminal.clipped(render(statuses), STDOUT_FILENO)
+                let cuts = watches.sorted { $0.key < $1.key }.compactMap { name, watch in
+                    watch.cutSince.map { table.cut(name, since: $0) }
+                }
+                let text = Terminal.clipped(cuts.joined() + render(statuses), STDOUT_FILENO)
                 // Home, each line cleared behind its end, the rest below cleared: no flicker.
                 Terminal.show("\u{1b}[H" + text.replacing("\n", with: "\u{1b}[K\n") + "\u{1b}[J")
-            } else if statuses.map(\.essence) != shown {
-                Terminal.show(render(statuses))
+            } else {
+                for line in news { Terminal.say(line) }
+                if statuses.map(\.essence) != shown { Terminal.show(render(statuses)) }
             }
             shown = statuses.map(\.essence)
             guard !Terminal.isAbandoned(STDOUT_FILENO, within: .milliseconds(redraws ? 500 : 100)) else {
@@ -55,11 +75,14 @@ struct StatusCommand {
         }
     }
 
-    private func render(_ statuses: [QueueStatus]) -> String {
-        if json { return statuses.map { $0.json.text + "\n" }.joined() }
-        let table = StatusTable(
+    private var table: StatusTable {
+        StatusTable(
             now: .now(), colour: Terminal.usesColour(STDOUT_FILENO),
             width: Terminal.isTerminal(STDOUT_FILENO) ? Terminal.width(STDOUT_FILENO) : nil)
+    }
+
+    private func render(_ statuses: [QueueStatus]) -> String {
+        if json { return statuses.map { $0.json.text + "\n" }.joined() }
         return statuses.map(table.text).joined(separator: "\n")
     }
 }

@@ -122,16 +122,3 @@ extension Options {
         return number
     }
 }
-
-extension Address {
-    /// The path of a semaphore on this machine.
-    /// - Throws: ``SemaphoreError`` for one on another host.
-    static func localPath(_ text: String) throws -> String {
-        switch try Address(text) {
-        case .local(let path): return path
-        case .remote(let host, let path):
-            throw SemaphoreError(
-                .unreachable, "\(text): this can't be done from here yet; on \(host.name): semq … \(path)")
-        }
-    }
-}

@@ -74,6 +74,13 @@ struct StatusTable {
         return status.holders[row - 1].isCutOff ? .yellow : .green
     }
 
+    /// A line above what a host's queues looked like before it was cut off.
+    func cut(_ host: String, since: Timestamp) -> String {
+        styled(
+            "\(host.printable): no connection since \(since.local(relativeTo: now)), when it looked as below; trying again",
+            .yellow) + "\n"
+    }
+
     private func title(_ status: QueueStatus) -> String {
         let (held, waiting) = (status.holders.count, status.waiting.count)
         let use = held == 0 ? "free" : status.concurrency == 1 ? "held" : "\(held) of \(status.concurrency) held"
