@@ -76,8 +76,9 @@ extension QueueStatus {
         concurrency = header?.concurrency ?? 1
         isRecovered = header?.origin == .recovered
         paused = header?.pause.map { Pause(by: $0.by, since: $0.since, reason: $0.reason) }
-        holders = description.heldSlots().map { Self.holder(of: $0, description) }
-        if let header, header.remote > 0 {
+        let isRemote = (header?.remote ?? 0) > 0
+        holders = description.heldSlots().map { Self.holder(of: $0, description, isRemote: isRemote) }
+        if let header, isRemote {
             let book = Book(file: file, description: description, made: false, clock: clock)
             let tombstones = Self.tombstones(book, header)
             let cutOff = tombstones.kept.map(Holder.init)
@@ -90,17 +91,18 @@ extension QueueStatus {
         waiting.removeAll { waiter in holders.contains { $0.ticket == waiter.ticket } }
     }
 
-    private static func holder(of slot: Int, _ description: Description) -> Holder {
+    private static func holder(of slot: Int, _ description: Description, isRemote: Bool) -> Holder {
         let line = QueueFile.slotLines.lowerBound + slot
         // The lock comes a moment before the record.
+        var record: SlotRecord?
         for attempt in 0..<5 {
-            if let holder = QueueFile.record(SlotRecord.self, at: line, from: description)?.holder {
-                return Holder(holder, slot: slot)
-            }
+            record = QueueFile.record(SlotRecord.self, at: line, from: description)
+            if let holder = record?.holder { return Holder(holder, slot: slot) }
             if attempt < 4 { usleep(500) }
         }
         return Holder(
-            slot: slot, ticket: Ticket(priority: 0, number: 0), token: 0, since: Timestamp(0), party: .unknown)
+            slot: slot, ticket: Ticket(priority: 0, number: 0), token: 0, since: Timestamp(0),
+            party: isRemote && record != nil ? .asked : .unknown)
     }
 
     private static func tombstones(_ book: Book, _ header: Header) -> Tombstones {
@@ -162,4 +164,7 @@ extension QueueStatus.Waiter {
 extension Party {
     /// One that is alive, and whose record is damaged or was never written.
     public static let unknown = Party(pid: 0, host: "?", user: "?", description: "(record unreadable)")
+
+    /// One on another host that is next, and is asked whether it still wants the slot.
+    public static let asked = Party(pid: 0, host: "?", user: "?", description: "(the next one is being asked)")
 }

@@ -36,6 +36,7 @@ import Testing
         try settled { waiter.observer.asked == 1 }
         #expect(!waiter.hasEnded)
         #expect(try bench.attempt() == nil, "the slot is at hand for one already")
+        #expect(try bench.status().holders.map(\.party) == [.asked])
         waiter.observer.answer(true)
         let grant = try waiter.granted()
         #expect(waiter.observer.asked == 1)
@@ -125,6 +126,20 @@ import Testing
         try settled { waiter.observer.asked == 2 }
         waiter.observer.answer(true)
         _ = try waiter.granted()
+    }
+
+    @Test func aLoweredConcurrencyMeanwhileCounts() throws {
+        _ = try Administration(bench.path, create: true).setConcurrency(2)
+        let holders = [try #require(try bench.attempt()), try #require(try bench.attempt())]
+        let waiter = try bench.waiter(lease: lease, "w", asks: true)
+        holders[1].release()
+        try settled { waiter.observer.asked == 1 }
+        _ = try Administration(bench.path, create: false).setConcurrency(1)
+        holders[0].release()
+        waiter.observer.answer(true)
+        try settled { waiter.observer.asked == 2 }
+        waiter.observer.answer(true)
+        #expect(try waiter.granted().slot == 0)
     }
 
     @Test func cancelledWhileAskedItLeavesNothingBehind() throws {

@@ -1,5 +1,4 @@
 import Glibc
-import Synchronization
 import Testing
 
 @testable import SemQueue
@@ -8,8 +7,8 @@ import Testing
 final class LeaseBench: Sendable {
     let folder = Folder()
     var path: String { folder.path("q") }
-    private let time = Mutex(BootTime(boot: 7, milliseconds: 1_000_000))
-    private let holdoffs = Mutex<[Duration]>([])
+    private let time = Guarded(BootTime(boot: 7, milliseconds: 1_000_000))
+    private let holdoffs = Guarded<[Duration]>([])
 
     var clock: BootTime.Clock {
         { [self] in time.withLock { $0 } }
@@ -95,13 +94,13 @@ final class LeaseObserver: WaitObserver, Sendable {
         var waits = 0
     }
 
-    private let state: Mutex<State>
+    private let state: Guarded<State>
 
     /// - Parameters:
     ///   - answers: to the questions whether the slot is still wanted; each waits until its answer is there. Nil
     ///     answers at once.
     init(answers: [Bool]? = nil, otherwise: Bool = true) {
-        state = Mutex(State(answers: answers, otherwise: otherwise))
+        state = Guarded(State(answers: answers, otherwise: otherwise))
     }
 
     var asked: Int { state.withLock { $0.asked } }
@@ -136,7 +135,7 @@ final class LeaseObserver: WaitObserver, Sendable {
 final class LeaseWaiter: Sendable {
     let observer: LeaseObserver
     let alarm = Alarm()
-    private let outcome = Mutex<Result<Outcome, any Error>?>(nil)
+    private let outcome = Guarded<Result<Outcome, any Error>?>(nil)
     private let name: String
 
     init(_ bench: LeaseBench, _ request: Request, _ observer: LeaseObserver) throws {

@@ -371,7 +371,9 @@ struct Member {
             } else {
                 // Through our own description, in whose way this lock is not.
                 let sight = settledSight(&header, from: ticket, through: own)
-                guard sight.hasRoom, !sight.kept.contains(offer.slot) else { return nil }
+                guard sight.hasRoom, sight.concurrency > offer.slot, !sight.kept.contains(offer.slot) else {
+                    return nil
+                }
                 if let next = sight.ahead.first, !offer.past.contains(next) { return nil }
             }
             return try record(offer.slot, ticket, &header, at: offer.since)
