@@ -147,16 +147,8 @@ final class Conversation {
     }
 }
 
-/// What programs that carry a link end with when it is their own failure.
-package enum ExitOfLink {
-    /// As ssh does, for whatever reason.
-    package static let failed: Int32 = 255
-    /// Host key or authentication refused.
-    package static let refused: Int32 = 254
-}
-
 /// The command that starts an agent on a host.
-package struct AgentCommand: Hashable, Sendable {
+package struct AgentCommand: Sendable {
     package var shell: RemoteShell
     /// Of letters, digits and `._/-` alone: any log-in shell takes it as it is.
     package var command: String

@@ -6,6 +6,8 @@ package final class Hosts: Sendable {
 
     /// What carries links.
     package enum Carrier: Sendable {
+        /// SSH sessions in this process.
+        case sessions
         /// A process of this very program.
         case own(isVerbose: Bool)
         /// A program such as `ssh`, with options of its own.
@@ -29,7 +31,7 @@ package final class Hosts: Sendable {
 
     /// For a library's callers, in this process.
     static let shared = Result {
-        Hosts(try Carrier(rsh: nil) ?? .program(["ssh"]), binary: AgentBinary.installed)
+        Hosts(try Carrier(rsh: nil) ?? .sessions, binary: AgentBinary.installed)
     }
 
     /// - Parameters:
@@ -52,6 +54,7 @@ package final class Hosts: Sendable {
     private func make(_ address: Address.Host) -> RemoteHost {
         let shell =
             switch carrier {
+            case .sessions: RemoteShell.shared(to: address)
             case .own(let isVerbose): RemoteShell.own(to: address, isVerbose: isVerbose)
             case .program(let words): RemoteShell.ssh(words, to: address)
             }

@@ -1,0 +1,72 @@
+internal import CSemQueue
+internal import Glibc
+
+/// A program that carries a link: `ssh`, or this one as `semq link`.
+final class ProgramCarrier: LinkCarrier {
+    private let pid: Int32
+    private var status: Int32?
+
+    /// Signals from the terminal are for the command that runs here, not for those who carry its lease.
+    private static let ignored = [SIGINT, SIGQUIT, SIGTSTP, SIGHUP]
+
+    /// - Throws: ``SemaphoreError`` with code `unreachable` when the program can't be started.
+    init(_ words: [String], _ ends: Link.Ends, _ host: String) throws(SemaphoreError) {
+        // What ps(1) shows.
+        let shown = words[0] == LinkProcess.program[0] ? ["semq"] + words.dropFirst() : words
+        var arguments = shown.map { strdup($0) } + [nil]
+        defer { for word in arguments { free(word) } }
+        var pid: Int32 = 0
+        let error = semq_spawn(
+            &pid, words[0], &arguments, ends.stream[1], ends.stream[1], ends.errors[1], Self.ignored,
+            Int32(Self.ignored.count))
+        ends.closeFar()
+        guard error == 0 else {
+            close(ends.stream[0])
+            close(ends.errors[0])
+            throw SemaphoreError(
+                .unreachable,
+                "\(host): can't start \(words[0]): \(String(cString: strerror(error)))"
+                    + (error == ENOENT ? "; is it installed and in PATH?" : ""), systemError: error)
+        }
+        self.pid = pid
+        Carriers.pids.withLock { _ = $0.insert(pid) }
+    }
+
+    deinit { _ = hasEnded() }
+
+    /// Whether the program has ended. Its end can be learnt once only, by whoever is its parent.
+    private func hasEnded() -> Bool {
+        var found: Int32 = 0
+        guard status == nil else { return true }
+        let result = waitpid(pid, &found, WNOHANG)
+        if result == pid { status = found }
+        if result != 0 { Carriers.pids.withLock { _ = $0.remove(pid) } }
+        return result != 0
+    }
+
+    func exitCode(within limit: Duration) -> Int32? {
+        let end = Duration.monotonic() + limit
+        while !hasEnded(), Duration.monotonic() < end {
+            var pause = timespec(tv_sec: 0, tv_nsec: 2_000_000)
+            nanosleep(&pause, nil)
+        }
+        guard let status, status & 0x7f == 0 else { return nil }
+        return status >> 8 & 0xff
+    }
+
+    func kill() {
+        guard !hasEnded() else { return }
+        Glibc.kill(pid, SIGKILL)
+        _ = exitCode(within: .milliseconds(200))
+    }
+}
+
+/// The programs that carry this process's links: they are no part of the work that is done under a permit.
+package enum Carriers {
+    fileprivate static let pids = Guarded<Set<Int32>>([])
+
+    package static var all: Set<Int32> { pids.withLock { $0 } }
+
+    /// In a forked process, whose children they are not.
+    package static func forget() { pids.withLock { $0 = [] } }
+}

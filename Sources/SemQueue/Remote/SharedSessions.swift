@@ -1,0 +1,126 @@
+internal import CSemQueue
+internal import Glibc
+internal import SSHTransport
+
+/// This process's SSH sessions with one host, which its links share.
+final class SharedSessions: Sendable {
+    let target: Address.Host
+    private let sessions = Guarded<[SSHSession]>([])
+
+    init(_ target: Address.Host) { self.target = target }
+
+    /// A channel to a command, on a session that is there or on a new one.
+    /// - Parameters:
+    ///   - isFresh: the sessions that are there may be dead without knowing it.
+    ///   - ends: the channel's ends; they are the session's from then on.
+    func exec(
+        _ command: String, isFresh: Bool, _ ends: Link.Ends, _ cancellation: SSHCancellation
+    ) throws(SSHError) -> SSHChannel {
+        if !isFresh {
+            for session in living() {
+                // A server has room for so many channels in a session (MaxSessions), and says no to the next.
+                if let channel = try? open(command, on: session, ends) { return channel }
+            }
+        }
+        var options = SSHOptions()
+        options.cancellation = cancellation
+        // A library has no terminal to ask on.
+        options.askPassphrase = { _, _ in nil }
+        let session = try SSHSession.connect(
+            to: SSHDestination(host: target.name, user: target.user, port: target.port), options: options)
+        let channel = try open(command, on: session, ends)
+        sessions.withLock { $0.insert(session, at: 0) }
+        return channel
+    }
+
+    private func living() -> [SSHSession] {
+        sessions.withLock { sessions in
+            sessions.removeAll { $0.failure != nil }
+            return sessions
+        }
+    }
+
+    private func open(_ command: String, on session: SSHSession, _ ends: Link.Ends) throws(SSHError) -> SSHChannel {
+        func copy(_ descriptor: Int32) -> Int32 { fcntl(descriptor, F_DUPFD_CLOEXEC, 3) }
+        return try session.exec(
+            command, input: copy(ends.stream[1]), output: copy(ends.stream[1]), error: copy(ends.errors[1]))
+    }
+}
+
+/// A thread that carries a link over one of the sessions, or hands it to `ssh` where that must be.
+final class SessionCarrier: LinkCarrier, Sendable {
+    private struct State {
+        var channel: SSHChannel?
+        var isKilled = false
+        var exitCode: Int32?
+    }
+
+    private let state = Guarded(State())
+    private let cancellation = SSHCancellation()
+
+    init(_ sessions: SharedSessions, _ command: String, _ ends: Link.Ends, isFresh: Bool) throws(SemaphoreError) {
+        try BlockingThread.start { [self] in
+            let code = carry(sessions, command, ends, isFresh)
+            state.withLock { $0.exitCode = code }
+        }.detach()
+    }
+
+    /// The carrier's ends of the streams are closed here, once, on each way.
+    private func carry(_ sessions: SharedSessions, _ command: String, _ ends: Link.Ends, _ isFresh: Bool) -> Int32 {
+        do throws(SSHError) {
+            let channel = try sessions.exec(command, isFresh: isFresh, ends, cancellation)
+            ends.closeFar()
+            let isKilled = state.withLock { state in
+                state.channel = channel
+                return state.isKilled
+            }
+            if isKilled { channel.close() }
+            if case .exited(let code) = channel.wait() { return code }
+            return ExitOfLink.failed
+        } catch {
+            if error.kind == .unsupported { return bySSH(sessions.target, command, ends) }
+            complain(error.message, ends)
+            return error.kind == .hostKey || error.kind == .authentication ? ExitOfLink.refused : ExitOfLink.failed
+        }
+    }
+
+    private func bySSH(_ target: Address.Host, _ command: String, _ ends: Link.Ends) -> Int32 {
+        var pid: Int32 = 0
+        let words = RemoteShell.sshWords(["ssh"], to: target, isBatch: true) + [command]
+        var arguments = words.map { strdup($0) } + [nil]
+        defer { for word in arguments { free(word) } }
+        let error = semq_spawn(&pid, "ssh", &arguments, ends.stream[1], ends.stream[1], ends.errors[1], [], 0)
+        guard error == 0 else {
+            complain("ssh can't be started: \(String(cString: strerror(error)))", ends)
+            return ExitOfLink.failed
+        }
+        ends.closeFar()
+        var status: Int32 = 0
+        while waitpid(pid, &status, 0) < 0, errno == EINTR {}
+        return status & 0x7f == 0 ? status >> 8 & 0xff : ExitOfLink.failed
+    }
+
+    private func complain(_ message: String, _ ends: Link.Ends) {
+        let line = Array((message + "\n").utf8)
+        _ = line.withUnsafeBytes { write(ends.errors[1], $0.baseAddress, $0.count) }
+        ends.closeFar()
+    }
+
+    func exitCode(within limit: Duration) -> Int32? {
+        let end = Duration.monotonic() + limit
+        while true {
+            if let code = state.withLock({ $0.exitCode }) { return code }
+            guard Duration.monotonic() < end else { return nil }
+            var pause = timespec(tv_sec: 0, tv_nsec: 1_000_000)
+            nanosleep(&pause, nil)
+        }
+    }
+
+    func kill() {
+        cancellation.cancel()
+        state.withLock { state in
+            state.isKilled = true
+            return state.channel
+        }?.close()
+    }
+}
