@@ -10,7 +10,7 @@ package final class Agent {
     private let answers: AgentAnswers
 
     /// - Parameter version: of this program.
-    package init(_ policy: AgentPolicy = .open, version: String = "?") {
+    package init(_ policy: AgentPolicy = .open, version: String) {
         self.policy = policy
         answers = AgentAnswers(version: version)
         client = Stream(

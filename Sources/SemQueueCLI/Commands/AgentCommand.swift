@@ -10,12 +10,13 @@ struct AgentProcess {
         guard options.operands.isEmpty, options.trailing == nil else {
             throw SemaphoreError(.usage, "agent: takes no operands; it is started by a semq on another host")
         }
-        policy = try options.value("restrict").map { try AgentPolicy(below: $0, mayMake: !options.has("existing")) }
+        policy =
+            try options.value("restrict").map { try AgentPolicy(below: $0, mayMake: !options.has("existing")) }
             ?? .open
     }
 
     func run() throws -> ExitCode {
-        try Agent(policy).run()
+        try Agent(policy, version: Version.current).run()
         return .success
     }
 }
