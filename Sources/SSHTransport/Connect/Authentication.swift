@@ -217,12 +217,14 @@ struct Authentication {
     private func judge(_ code: Int32) throws(SSHError) -> Result {
         if code == 0 { return .accepted }
         let wire = negotiation.wire
-        if wire.fate != nil || wire.goodbye != nil || wire.memory.isExhausted {
+        let said = "\(endpoint.description) broke off while \(user) logged in: \(negotiation.lastWords)"
+        if wire.goodbye != nil || wire.memory.isExhausted {
             throw endpoint.error(
                 .authentication, .authentication,
-                "\(endpoint.description) broke off while \(user) logged in: \(negotiation.lastWords)"
-                    + "; if an agent has many keys, name one with IdentityFile and IdentitiesOnly")
+                "\(said); if an agent has many keys, name one with IdentityFile and IdentitiesOnly")
         }
+        // A connection that broke says nothing about the keys.
+        if wire.fate != nil { throw endpoint.error(.unreachable, .authentication, said) }
         return .rejected
     }
 

@@ -46,25 +46,25 @@ final class Negotiation {
                 wire.expose()
                 continue
             }
-            if wire.hasMore { continue }
-            readable = try wait(until: deadline, phase: phase())
+            readable = try wait(until: deadline, phase: phase(), isBusy: wire.hasMore)
         }
     }
 
-    /// Until the socket can be used again.
+    /// Until the socket can be used again. The time is up also for a server that never stops talking.
+    /// - Parameter isBusy: there is more to do already.
     /// - Returns: whether there is something to read.
-    private func wait(until deadline: Deadline, phase: SSHError.Phase) throws(SSHError) -> Bool {
+    private func wait(until deadline: Deadline, phase: SSHError.Phase, isBusy: Bool) throws(SSHError) -> Bool {
         let wanted = Int16(POLLIN) | (wire.hasOutgoing ? Int16(POLLOUT) : 0)
         var entries = [
             pollfd(fd: wire.socket, events: wanted, revents: 0),
             pollfd(fd: cancellation.descriptor, events: Int16(POLLIN), revents: 0),
         ]
-        poll(&entries, 2, deadline.milliseconds)
+        poll(&entries, 2, isBusy ? 0 : deadline.milliseconds)
         if entries[1].revents != 0 {
             throw endpoint.error(
                 .cancelled, phase, "connecting to \(endpoint.description) was cancelled during \(phase.rawValue)")
         }
-        if entries[0].revents == 0, deadline.hasPassed {
+        if deadline.hasPassed {
             throw endpoint.error(.timedOut, phase, Negotiation.silence(of: endpoint, in: phase))
         }
         return entries[0].revents & ~Int16(POLLOUT) != 0
@@ -109,7 +109,9 @@ final class Negotiation {
         }
         let (wire, session) = (wire, session)
         let phase = { () -> SSHError.Phase in
-            libssh2_session_banner_get(session) == nil ? .banner : .keyExchange
+            // Other lines may come first; libssh2 tells the newest one.
+            guard let line = libssh2_session_banner_get(session), strncmp(line, "SSH-", 4) == 0 else { return .banner }
+            return .keyExchange
         }
         var result = LIBSSH2_ERROR_EAGAIN
         // The banner has a limit of its own, and the key exchange starts its own from there.
