@@ -108,8 +108,12 @@ struct Book {
     func admitRemote(to slot: Int, _ header: inout Header) throws(SemaphoreError) -> Bool {
         try mark.make()
         let before = header
+        let now = clock()
+        let rest = Tombstones.holdoff(header, at: now)
+        // That of a reboot is written down, for from here on it can't be told from the boots.
+        if rest > .zero { header.holdoff = Expiry(rest, from: now) }
         guard extendRemote(to: slot + 1, &header) else { throw metadataFailed() }
-        header.remoteBoot = clock().boot
+        header.remoteBoot = now.boot
         return header != before
     }
 

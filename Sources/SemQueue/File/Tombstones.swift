@@ -68,7 +68,7 @@ struct Tombstones: Equatable {
     /// Until the first of all this is over; nil where there is nothing.
     var keptFor: Duration? { (kept.map(\.rest) + (holdoff.map { [$0] } ?? [])).min() }
 
-    private static func holdoff(_ header: Header, at now: BootTime, _ unwritten: Unwritten) -> Duration {
+    static func holdoff(_ header: Header, at now: BootTime, _ unwritten: Unwritten = Unwritten()) -> Duration {
         guard header.remote > 0 else { return .zero }
         var rest = [header.holdoff, unwritten.holdoff].map { $0?.remaining(of: Lease.longest, at: now) ?? .zero }
         // When the power fails, what was granted last may not have reached the disk.
