@@ -24,4 +24,26 @@ package struct AgentBinary: Sendable {
 
     /// Below the home folder there.
     package var remotePath: String { ".cache/semq/\(id)/semq" }
+
+    /// This machine, as uname(1) names it.
+    static let machine: String = {
+        var names = utsname()
+        uname(&names)
+        func text(_ field: some Any) -> String {
+            withUnsafeBytes(of: field) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+        }
+        return "\(text(names.sysname)) \(text(names.machine))"
+    }()
+
+    /// The program for a machine: this one, or one from `share/semq/linux-aarch64` and the like beside it.
+    func path(for machine: String) -> String? {
+        if machine == Self.machine { return path }
+        guard let own = realpath(path, nil) else { return nil }
+        defer { free(own) }
+        let prefix = QueueFile.parent(of: QueueFile.parent(of: String(cString: own)))
+        let name = machine.lowercased().replacing(" ", with: "-")
+        guard name.utf8.allSatisfy({ $0 != UInt8(ascii: "/") }) else { return nil }
+        let other = "\(prefix)/share/semq/\(name)/semq"
+        return access(other, R_OK) == 0 ? other : nil
+    }
 }

@@ -1,4 +1,5 @@
 internal import Glibc
+internal import SSHTransport
 
 /// Puts semq onto a host that has none: a file of its own in the user's cache folder, named by its content.
 package struct Bootstrap {
@@ -12,47 +13,66 @@ package struct Bootstrap {
 
     /// - Throws: ``SemaphoreError`` that says what is in the way there; nothing half-done stays behind.
     package func run(_ alarm: Alarm) throws {
-        let machine = try tell("uname -sm", nil, alarm).said
-        guard machine.split(whereSeparator: \.isNewline).contains(Substring(Self.machine)) else {
-            let theirs = machine.split(whereSeparator: \.isNewline).last.map(String.init) ?? "something unknown"
+        let machine = try machine(alarm)
+        guard let path = binary.path(for: machine) else {
             throw SemaphoreError(
                 .unreachable,
-                "\(shell.host): is \(theirs), and this semq is for \(Self.machine); install semq there, "
-                    + "or see scripts/build-agent for other machines")
+                "\(shell.host): is \(machine), and this semq is for \(AgentBinary.machine); install semq there, or "
+                    + "see scripts/build-agent, which makes one for other machines")
         }
-        let file = open(binary.path, O_RDONLY | O_CLOEXEC)
-        guard file >= 0 else { throw SemaphoreError.system(.io, "can't read", binary.path) }
+        let file = open(path, O_RDONLY | O_CLOEXEC)
+        guard file >= 0 else {
+            throw SemaphoreError(.io, "\(path): can't be read: \(String(cString: strerror(errno)))", systemError: errno)
+        }
         defer { close(file) }
         var info = stat()
         fstat(file, &info)
-        let (said, complaint) = try tell(script(size: Int(info.st_size)), file, alarm)
-        guard said.contains("semq-uploaded") else {
+        let (said, complaint) = try tell(script(size: Int(info.st_size), try digest(file)), file, alarm)
+        guard said.split(whereSeparator: \.isNewline).last == "semq-uploaded" else {
             let told = [said, complaint].filter { !$0.isEmpty }.joined(by: "; ")
             throw SemaphoreError(
                 .unreachable,
-                "\(shell.host): semq can't be put into \(folder) there: \(told.isEmpty ? "no answer" : told); "
-                    + "make room, or install semq there and say --no-bootstrap")
+                "\(shell.host): semq can't be put into ~/.cache/semq there: \(told.isEmpty ? "no answer" : told); "
+                    + "put that right, or install semq there and say --no-bootstrap")
         }
     }
 
-    private var folder: String { "~/.cache/semq" }
-
-    static let machine: String = {
-        var names = utsname()
-        uname(&names)
-        func text(_ field: some Any) -> String {
-            withUnsafeBytes(of: field) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+    /// What uname(1) says there, such as “Linux x86_64”; log-in shells may print more.
+    private func machine(_ alarm: Alarm) throws -> String {
+        let (said, complaint) = try tell("uname -sm", nil, alarm)
+        let lines = said.split(whereSeparator: \.isNewline).map(String.init)
+        guard let line = lines.last(where: { $0.split(separator: " ").count == 2 }) else {
+            let told = (lines + [complaint]).filter { !$0.isEmpty }.suffix(3)
+            throw SemaphoreError(
+                .unreachable,
+                "\(shell.host): commands can't be run there: \(told.isEmpty ? "no answer" : Array(told).joined(by: "; "))"
+            )
         }
-        return "\(text(names.sysname)) \(text(names.machine))"
-    }()
+        return line
+    }
+
+    private func digest(_ file: Int32) throws -> String {
+        var hash = SHA256()
+        var buffer = [UInt8](repeating: 0, count: 256 << 10)
+        while case let count = read(file, &buffer, buffer.count), count > 0 {
+            buffer.withUnsafeBytes { hash.update(UnsafeRawBufferPointer(rebasing: $0.prefix(count))) }
+        }
+        lseek(file, 0, SEEK_SET)
+        return hash.value.map { String(decoding: Hexadecimal.digits(UInt64($0), count: 2), as: UTF8.self) }
+            .joined(by: "")
+    }
 
     /// In words that every log-in shell passes on alike: one line, single quotes, no exclamation mark (tcsh), no
-    /// backslash (fish). The name comes last, so that nobody ever executes half a file.
-    private func script(size: Int) -> String {
+    /// backslash (fish). What came is checked before it has its name, so that nobody ever executes half a file.
+    private func script(size: Int, _ digest: String) -> String {
         let folder = binary.remotePath.dropLast("/semq".count)
-        return "sh -c 'umask 077; mkdir -p \(folder) && t=\(folder)/semq.$$ && trap \"rm -f $t\" EXIT && "
-            + "head -c \(size) > $t && test $(wc -c < $t) -eq \(size) && chmod 700 $t && $t --version > /dev/null "
-            + "&& mv -f $t \(binary.remotePath) && echo semq-uploaded'"
+        return "sh -c 'umask 077; mkdir -p \(folder) || exit; t=\(folder)/semq.$$; trap \"rm -f $t\" EXIT; "
+            + "head -c \(size) > $t || exit; "
+            + "test $(wc -c < $t) -eq \(size) || { echo only a part has arrived; exit 1; }; "
+            + "if command -v sha256sum > /dev/null; then "
+            + "test $(sha256sum < $t | cut -c 1-64) = \(digest) || { echo it was damaged on the way; exit 1; }; fi; "
+            + "chmod 700 $t && $t --version > /dev/null || { echo it can not be executed from there; exit 1; }; "
+            + "mv -f $t \(binary.remotePath) && echo semq-uploaded'"
     }
 
     /// Runs a command there, with a file as its input.

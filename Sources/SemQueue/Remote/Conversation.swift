@@ -140,7 +140,8 @@ final class Conversation {
             return SemaphoreError(isRefusal ? .permission : .unreachable, "\(host): can't be reached\(told)")
         case let code?:
             return SemaphoreError(
-                .unreachable, "\(host): the log-in there ended with exit code \(code) before semq answered\(told)")
+                .unreachable, "\(host): the log-in there ended with exit code \(code) before semq answered\(told)",
+                systemError: ENOEXEC)
         case nil:
             return SemaphoreError(.unreachable, "\(host): the connection ended before semq answered\(told)")
         }

@@ -95,6 +95,8 @@ protocol LinkCarrier: AnyObject {
 package enum ExitOfLink {
     /// As ssh does, for whatever reason.
     package static let failed: Int32 = 255
+    /// The command there died of a signal, as a shell tells it.
+    package static let killed: Int32 = 137
     /// Host key or authentication refused.
     package static let refused: Int32 = 254
 }

@@ -32,7 +32,13 @@ package struct LinkProcess {
             for descriptor in [STDIN_FILENO, STDOUT_FILENO] { close(descriptor) }
             let exit = channel.wait()
             session.close()
-            if case .exited(let code) = exit { return code }
+            switch exit {
+            case .exited(let code): return code
+            case .signaled(let name):
+                say("the command there was killed by SIG\(name)")
+                return ExitOfLink.killed
+            case .unknown: break
+            }
             say(session.failure?.message ?? "\(host): the connection was lost")
             return ExitOfLink.failed
         } catch {

@@ -181,7 +181,7 @@ package final class RemoteHost: Sendable {
         do {
             try conversation.open(alarm, deadline: deadline)
             return conversation
-        } catch let error as SemaphoreError where error.systemError == ENOENT || error.systemError == EACCES {
+        } catch let error as SemaphoreError where [ENOENT, EACCES, ENOEXEC].contains(error.systemError) {
             guard let bootstrap else { throw error }
             conversation.close()
             try bootstrap(alarm)
