@@ -156,7 +156,7 @@ final class AgentSession {
 
     /// The newest connection is the client's; one before it is told.
     private func resume(_ stream: Stream, _ message: Message) {
-        client?.send(Message("superseded"))
+        client?.send(Message("superseded", [("by", message["by"] ?? "")]))
         client?.close()
         client = stream
         hear(message)

@@ -34,6 +34,8 @@ final class LeasedConversation {
     private var identity: (agent: String, secret: String)?
     private var cutSince: Duration?
     private var attempts: [Attempt] = []
+    /// What all attempts to resume are known by that are ours, or a process's that was forked from this one.
+    private let lineage = Secret.random().text
     private var nextAttempt = Duration.zero
     private var oldestUnanswered: Duration?
     private var answerTook = Duration.milliseconds(100)
@@ -146,7 +148,9 @@ final class LeasedConversation {
 
     /// When an unanswered heartbeat makes the connection suspect.
     private var suspicion: Duration? {
-        oldestUnanswered.map { $0 + min(max(.seconds(1), answerTook * 4), lease.length / 5) }
+        oldestUnanswered.map {
+            $0 + min(max(min(.seconds(1), lease.length / 10), answerTook * 4), lease.length / 5)
+        }
     }
 
     private func step() -> Event? {
@@ -174,20 +178,29 @@ final class LeasedConversation {
                 switch message.verb {
                 case "beat":
                     if let event = answered(message, now) { return event }
-                case "superseded": return .ended(.superseded)
+                case "superseded":
+                    // Where the old connection is back together with the new one, it learns of our own resumption.
+                    guard message["by"] == lineage else { return .ended(.superseded) }
+                    return lost(now)
+                case "error" where message["code"] == "gone":
+                    return .ended(.gone(message["text"] ?? "the agent is no longer there"))
                 default: return .message(message)
                 }
             case .nothing: return nil
             case .garbage(let garbage): return .ended(.failed(current.garbage(garbage)))
-            case .end:
-                current.close()
-                self.current = nil
-                guard !isCut else { return nil }
-                begin(cutAt: now)
-                return .cut
+            case .end: return lost(now)
             }
         }
         return nil
+    }
+
+    /// The connection is of no use any more.
+    private func lost(_ now: Duration) -> Event? {
+        current?.close()
+        current = nil
+        guard !isCut else { return nil }
+        begin(cutAt: now)
+        return .cut
     }
 
     private func answered(_ message: Message, _ now: Duration) -> Event? {
@@ -245,7 +258,7 @@ final class LeasedConversation {
                     Message(
                         "resume",
                         [
-                            ("agent", identity.agent), ("secret", identity.secret),
+                            ("agent", identity.agent), ("secret", identity.secret), ("by", lineage),
                             ("number", "\(lease.beat(at: now))"),
                         ] + resumption()))
             case .open:
