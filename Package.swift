@@ -22,14 +22,17 @@ let package = Package(
         .target(name: "SemQueueTestSupport", path: "Tests/Support", exclude: ["hosts"]),
         .testTarget(name: "SemQueueCLITests", dependencies: ["SemQueueCLI", "SemQueueTestSupport"]),
         .executableTarget(name: "SemQueueInjector", path: "Tests/Injector"),
+        .executableTarget(name: "SemQueueWorker", path: "Tests/Worker"),
         .testTarget(
             name: "SemQueueFaultTests", dependencies: ["SemQueue", "SemQueueInjector", "SemQueueTestSupport"]),
-        .testTarget(name: "SemQueueRemoteTests", dependencies: ["SemQueueCLI", "SemQueueTestSupport"]),
+        .testTarget(
+            name: "SemQueueRemoteTests", dependencies: ["SemQueueCLI", "SemQueueTestSupport", "SemQueueWorker"]),
     ],
     swiftLanguageModes: [.v6]
 )
 
-for target in package.targets where !["CLibSSH2", "CSemQueue", "SemQueueInjector"].contains(target.name) {
+let withoutSwift = ["CLibSSH2", "CSemQueue", "SemQueueInjector", "SemQueueWorker"]
+for target in package.targets where !withoutSwift.contains(target.name) {
     target.swiftSettings = [
         .enableUpcomingFeature("ExistentialAny"),
         .enableUpcomingFeature("InternalImportsByDefault"),

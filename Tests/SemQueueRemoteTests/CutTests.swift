@@ -1,0 +1,349 @@
+import Foundation
+import Glibc
+import SemQueueTestSupport
+import Testing
+
+/// Connections that break while somebody waits or holds, and agents that die.
+@Suite(.onHosts) struct CutTests {
+    private let scene: Scene
+    private let one: TestHost
+    private let two: TestHost
+
+    init() throws {
+        scene = try Scene()
+        (one, two) = (try scene.client("one"), try scene.client("two"))
+    }
+
+    private func expectOrder(_ names: String...) {
+        #expect(scene.timeline.names == names && scene.complaint == nil, "\(scene.complaint ?? "")")
+    }
+
+    private func expectLeaves(_ turn: Scene.Turn) throws {
+        #expect(Event.happens { turn.isIn }, "\(turn.said)")
+        try turn.leave()
+        #expect(turn.running.wait().status == .exited(0), "\(turn.said)")
+    }
+
+    // MARK: short cuts
+
+    /// Less than 0.6 of the lease: the command never notices.
+    @Test(arguments: [TestHost.Direction.both, .into, .out]) func aShortCutWhileHolding(
+        _ direction: TestHost.Direction
+    ) throws {
+        let holder = try scene.holding("a", on: one)
+        let before = try scene.status().holders
+        let next = try scene.waiting("b", on: two)
+        try scene.bench.drop(one, direction)
+        #expect(Event.happens { holder.says("the connection is lost; the command is ended in") }, "\(holder.said)")
+        try scene.bench.heal()
+        #expect(Event.happens { holder.says("connected again after") }, "\(holder.said)")
+        // Well past the lease of before.
+        let isDisturbed = Event.happens(within: Scene.lease) { holder.running.hasEnded || next.isIn }
+        #expect(!isDisturbed)
+        #expect(try scene.status().holders.map(\.token) == before.map(\.token))
+        try expectLeaves(holder)
+        try expectLeaves(next)
+        expectOrder("a", "b")
+        #expect(scene.becomesFree())
+    }
+
+    @Test func aShortCutWhileWaitingKeepsThePlace() throws {
+        let holder = try scene.holding("a", on: one)
+        let next = try scene.waiting("b", on: two)
+        let ticket = try #require(try scene.status().waiting.first?.ticket)
+        let third = try scene.waiting("c", on: scene.client("three"))
+        try scene.bench.drop(two)
+        #expect(Event.happens { next.says("the connection is lost") }, "\(next.said)")
+        try scene.bench.heal()
+        #expect(Event.happens { next.says("connected again after") }, "\(next.said)")
+        #expect(try scene.status().waiting.first?.ticket == ticket)
+        try third.leave()
+        try expectLeaves(holder)
+        try expectLeaves(next)
+        try expectLeaves(third)
+        expectOrder("a", "b", "c")
+    }
+
+    /// Its turn comes while it is cut off: it is passed at once, and is the next when it is back.
+    @Test func aWaiterThatIsCutOffBlocksNobody() throws {
+        let holder = try scene.holding("a", on: one)
+        let next = try scene.waiting("b", on: two)
+        let third = try scene.waiting("c", on: scene.client("three"))
+        let fourth = try scene.waiting("d", on: one)
+        try scene.bench.drop(two)
+        try expectLeaves(holder)
+        #expect(Event.happens(within: 2.5) { third.isIn }, "\(third.said)")
+        try scene.bench.heal()
+        #expect(Event.happens { next.says("connected again after") }, "\(next.said)")
+        try expectLeaves(third)
+        try expectLeaves(next)
+        try expectLeaves(fourth)
+        expectOrder("a", "c", "b", "d")
+        #expect(scene.becomesFree())
+    }
+
+    @Test func tenCutsInARow() throws {
+        let holder = try scene.holding("a", on: one)
+        let next = try scene.waiting("b", on: two)
+        func count(_ turn: Scene.Turn) -> Int { turn.said.count { $0.contains("connected again after") } }
+        for number in 1...10 {
+            if number.isMultiple(of: 2) {
+                try scene.bench.resetConnections()
+            } else {
+                let lost = { (turn: Scene.Turn) in turn.said.count { $0.contains("the connection is lost") } }
+                try scene.bench.drop()
+                #expect(Event.happens { lost(holder) >= number && lost(next) >= number }, "\(holder.said)")
+                try scene.bench.heal()
+            }
+            #expect(
+                Event.happens { count(holder) >= number && count(next) >= number },
+                "\(number): \(holder.said) \(next.said)")
+            try #require(!holder.running.hasEnded && !next.running.hasEnded && !next.isIn)
+        }
+        try expectLeaves(holder)
+        try expectLeaves(next)
+        expectOrder("a", "b")
+        #expect(scene.becomesFree())
+        #expect(Scene.comesToBe { (try? scene.agents().isEmpty) == true })
+    }
+
+    /// One side knows nothing of the connection any more, the other still believes in it.
+    @Test(arguments: [true, false]) func aHalfOpenConnection(theHostBelievesInIt: Bool) throws {
+        let holder = try scene.holding("a", on: one)
+        let next = try scene.waiting("b", on: two)
+        try scene.bench.drop(one)
+        try (theHostBelievesInIt ? one : scene.bench).resetConnections(theHostBelievesInIt ? scene.bench : one)
+        #expect(Event.happens { holder.says("the connection is lost") }, "\(holder.said)")
+        try scene.bench.heal()
+        #expect(Event.happens { holder.says("connected again after") }, "\(holder.said)")
+        let isDisturbed = Event.happens(within: Scene.lease) { holder.running.hasEnded || next.isIn }
+        #expect(!isDisturbed)
+        try expectLeaves(holder)
+        try expectLeaves(next)
+        expectOrder("a", "b")
+    }
+
+    // MARK: long cuts
+
+    /// All that the holder has started is dead before anybody else is let in; that it doesn't heed SIGTERM, and that
+    /// a part of it has left its session, doesn't matter.
+    @Test(arguments: ["d", "dt"]) func aLongCutWhileHolding(_ manners: String) throws {
+        let holder = try scene.holding("a", on: one, manners: manners)
+        let next = try scene.waiting("b", on: two)
+        try scene.bench.drop(one)
+        #expect(holder.running.wait().status == .exited(76), "\(holder.said)")
+        #expect(holder.says("semq: lab@bench:board.queue: the lock is lost: no answer from the host for 3 s"))
+        try expectLeaves(next)
+        expectOrder("a", "b")
+        #expect(try one.processes().allSatisfy { $0.name != "worker" })
+        let margin = try #require(scene.timeline.smallestMargin)
+        // By design 0.07 of the lease and what a heartbeat is old; less the time that reaping takes.
+        #expect(margin > 0, "\(margin / 1_000_000) ms")
+        #expect(scene.becomesFree())
+    }
+
+    @Test func aLongCutWhileWaiting() throws {
+        let holder = try scene.holding("a", on: one)
+        let next = try scene.waiting("b", on: two)
+        try scene.bench.drop(two)
+        #expect(next.running.wait().status == .exited(69), "\(next.said)")
+        #expect(next.says("lab@bench:board.queue: no connection for 5 s, so the place is lost"), "\(next.said)")
+        try expectLeaves(holder)
+        expectOrder("a")
+        #expect(scene.becomesFree())
+    }
+
+    @Test func aLongCutWhileWaitingWithRetries() throws {
+        let holder = try scene.holding("a", on: one)
+        let next = try scene.waiting("b", on: two, ["--retry-connect", "60"])
+        let third = try scene.waiting("c", on: scene.client("three"))
+        try scene.bench.drop(two)
+        #expect(Event.happens { next.says("so the place is lost; queues again") }, "\(next.said)")
+        try scene.bench.heal()
+        #expect(Scene.comesToBe { (try? scene.status().waits("b")) == true }, "\(next.said)")
+        try expectLeaves(holder)
+        try expectLeaves(third)
+        try expectLeaves(next)
+        expectOrder("a", "c", "b")
+    }
+
+    /// Guarantee 5 is given up, and semq says so.
+    @Test func aLongCutWhereTheLossIsOnlyAWarning() throws {
+        let holder = try scene.holding("a", on: one, ["--on-lost", "warn"])
+        let next = try scene.waiting("b", on: two)
+        try scene.bench.drop(one)
+        #expect(Event.happens { next.isIn }, "\(next.said)")
+        #expect(!holder.running.hasEnded)
+        #expect(holder.says("the lock is lost") && holder.says("the command goes on, perhaps not alone"))
+        try next.leave()
+        #expect(next.running.wait().status == .exited(0), "\(next.said)")
+        try scene.bench.heal()
+        try holder.leave()
+        #expect(holder.running.wait().status == .exited(0), "\(holder.said)")
+        #expect(scene.complaint != nil, "it is seen when two are inside")
+        #expect(scene.becomesFree())
+    }
+
+    // MARK: the host's side
+
+    @Test func sshdsChildIsKilled() throws {
+        let holder = try scene.holding("a", on: one)
+        let next = try scene.waiting("b", on: two)
+        try scene.bench.signal(.kill)
+        for turn in [holder, next] {
+            #expect(Event.happens { turn.says("connected again after") }, "\(turn.said)")
+        }
+        try expectLeaves(holder)
+        try expectLeaves(next)
+        expectOrder("a", "b")
+    }
+
+    @Test func sshdsChildStandsStill() throws {
+        let holder = try scene.holding("a", on: one)
+        let next = try scene.waiting("b", on: two)
+        try scene.bench.signal(.stop)
+        for turn in [holder, next] {
+            #expect(Event.happens { turn.says("connected again after") }, "\(turn.said)")
+        }
+        let isDisturbed = Event.happens(within: Scene.lease) { holder.running.hasEnded || next.isIn }
+        #expect(!isDisturbed)
+        try scene.bench.signal(.continue)
+        try expectLeaves(holder)
+        try expectLeaves(next)
+        expectOrder("a", "b")
+    }
+
+    /// An agent that died is not resumed; what the lock was for is dead before the next one's turn.
+    @Test(arguments: ["d", "dt"]) func aHoldersAgentIsKilled(_ manners: String) throws {
+        let holder = try scene.holding("a", on: one, manners: manners)
+        let agent = try #require(try scene.agents().first?.pid)
+        let next = try scene.waiting("b", on: two)
+        kill(agent, SIGKILL)
+        #expect(holder.running.wait().status == .exited(76), "\(holder.said)")
+        #expect(holder.says("the agent that held the place is no longer there"), "\(holder.said)")
+        #expect(try scene.status().holders.first?.cut_off == true)
+        try expectLeaves(next)
+        expectOrder("a", "b")
+        #expect(scene.becomesFree())
+    }
+
+    /// Its record is gone with it: whoever finds that waits for as long as any lease may be.
+    @Test(arguments: ["truncate -s 0 board.queue", "yes garbage | head -c 65536 | dd of=board.queue conv=notrunc"])
+    func aHoldersAgentIsKilledAndTheFileDamaged(_ damage: String) throws {
+        let holder = try scene.holding("a", on: one, manners: "dt")
+        let agent = try #require(try scene.agents().first?.pid)
+        let next = try scene.waiting("b", on: two)
+        try scene.bench.drop(one)
+        kill(agent, SIGKILL)
+        #expect(try scene.bench.shell("cd; \(damage)", user: "lab").status == .exited(0))
+        #expect(holder.running.wait().status == .exited(76), "\(holder.said)")
+        #expect(Event.happens(within: 75) { next.isIn }, "\(next.said)")
+        try expectLeaves(next)
+        expectOrder("a", "b")
+        #expect(try #require(scene.timeline.smallestMargin) > 50_000_000_000)
+    }
+
+    @Test func aWaitersAgentIsKilled() throws {
+        let holder = try scene.holding("a", on: one)
+        let next = try scene.waiting("b", on: two)
+        kill(try #require(try scene.agents().last?.pid), SIGKILL)
+        #expect(Event.happens { next.says("queues again") }, "\(next.said)")
+        #expect(Scene.comesToBe { (try? scene.status().waits("b")) == true }, "\(next.said)")
+        try expectLeaves(holder)
+        try expectLeaves(next)
+        expectOrder("a", "b")
+    }
+
+    /// The kernel keeps the lock for it; its client can't know that, and has ended its command.
+    @Test func aHoldersAgentStandsStill() throws {
+        let holder = try scene.holding("a", on: one)
+        let agent = try #require(try scene.agents().first?.pid)
+        let next = try scene.waiting("b", on: two)
+        kill(agent, SIGSTOP)
+        #expect(holder.running.wait().status == .exited(76), "\(holder.said)")
+        let isIn = Event.happens(within: Scene.lease) { next.isIn }
+        #expect(!isIn)
+        kill(agent, SIGCONT)
+        try expectLeaves(next)
+        expectOrder("a", "b")
+        #expect(scene.becomesFree())
+    }
+
+    /// It can't block the team for more than seconds.
+    @Test func aWaitersAgentStandsStill() throws {
+        let holder = try scene.holding("a", on: one)
+        let next = try scene.waiting("b", on: two, ["--retry-connect", "60"])
+        let agent = try #require(try scene.agents().last?.pid)
+        let third = try scene.waiting("c", on: scene.client("three"))
+        kill(agent, SIGSTOP)
+        try expectLeaves(holder)
+        #expect(Event.happens(within: 8) { third.isIn }, "\(third.said)")
+        kill(agent, SIGCONT)
+        try third.leave()
+        try expectLeaves(next)
+        #expect(scene.complaint == nil)
+        #expect(scene.becomesFree(within: 2 * Scene.lease))
+    }
+
+    @Test func theHostIsRebooted() throws {
+        let holder = try scene.holding("a", on: one, manners: "dt")
+        let next = try scene.waiting("b", on: two, ["--retry-connect", "60"])
+        try scene.bench.reboot(uptime: 1)
+        #expect(holder.running.wait().status == .exited(76), "\(holder.said)")
+        #expect(Event.happens { next.says("queues again") }, "\(next.said)")
+        try expectLeaves(next)
+        expectOrder("a", "b")
+        #expect(scene.becomesFree())
+    }
+
+    @Test func sshdIsStoppedAndStarted() throws {
+        let holder = try scene.holding("a", on: one)
+        let next = try scene.waiting("b", on: two)
+        try scene.bench.sshd(.stop)
+        try scene.bench.signal(.kill)
+        #expect(Event.happens { holder.says("the connection is lost") && next.says("the connection is lost") })
+        try scene.bench.sshd(.start)
+        for turn in [holder, next] {
+            #expect(Event.happens { turn.says("connected again after") }, "\(turn.said)")
+        }
+        try expectLeaves(holder)
+        try expectLeaves(next)
+        expectOrder("a", "b")
+    }
+
+    // MARK: the same secret twice
+
+    /// The newest connection with the secret is the client's; the one before is told.
+    @Test func theNewestConnectionWins() throws {
+        let warm = try scene.holding("a", on: one)
+        try expectLeaves(warm)
+        let agent = [scene.lab.about.bin + "/ssh", "lab@bench", "exec .cache/semq/*/semq agent"]
+        let first = try HandClient(scene.sandbox, agent, named: "first")
+        try first.greet()
+        first.send("acquire path=board.queue lease=5000 description=hand pid=1 host=h user=u priority=0")
+        #expect(first.says("granted "))
+        let name = try #require(first.value("agent", of: "accepted"))
+        let secret = try #require(first.value("secret", of: "accepted"))
+
+        let wrong = try HandClient(scene.sandbox, agent, named: "wrong")
+        try wrong.greet()
+        wrong.send("resume agent=\(name) secret=\(String(secret.reversed())) number=7")
+        #expect(wrong.says("error code=gone"))
+        first.send("beat number=1")
+        #expect(first.says("beat number=1"), "nothing has happened to the first: \(first.running.out)")
+
+        let second = try HandClient(scene.sandbox, agent, named: "second")
+        try second.greet()
+        second.send("resume agent=\(name) secret=\(secret) number=8")
+        #expect(second.says("resumed number=8"), "\(second.running.out)")
+        #expect(second.says("granted "))
+        #expect(first.says("superseded"), "\(first.running.out)")
+        second.send("beat number=9")
+        #expect(second.says("beat number=9"))
+        let busy = try scene.start("b", on: two, ["-n"])
+        #expect(busy.running.wait().status == .exited(75))
+        second.send("goodbye")
+        #expect(second.says("bye"))
+        #expect(scene.becomesFree(within: 2))
+    }
+}

@@ -1,0 +1,151 @@
+import Glibc
+import SemQueueTestSupport
+import Testing
+
+/// Processes on the client's host that are killed or stand still, one at a time.
+@Suite(.onHosts) struct KillTests {
+    private let scene: Scene
+    private let holder: Scene.Turn
+    private let next: Scene.Turn
+
+    /// One holds, another waits.
+    init() throws {
+        scene = try Scene()
+        holder = try scene.holding("a", on: scene.client("one"))
+        next = try scene.waiting("b", on: scene.client("two"))
+    }
+
+    /// The holder goes on and on, and nothing has happened to anybody.
+    private func expectUndisturbed(_ seconds: Double = Scene.lease + 1) {
+        let isDisturbed = Event.happens(within: seconds) { next.isIn || next.running.hasEnded }
+        #expect(!isDisturbed, "\(holder.said)")
+        #expect(Machine.state(of: (try? holder.command) ?? 0) != nil)
+    }
+
+    /// The holder leaves, and the next comes in.
+    private func expectPassedOn(_ status: Sandbox.Status? = .exited(0)) throws {
+        try holder.leave()
+        if let status { #expect(holder.running.wait().status == status, "\(holder.said)") }
+        #expect(Event.happens { next.isIn }, "\(next.said)")
+        try next.leave()
+        #expect(next.running.wait().status == .exited(0), "\(next.said)")
+        #expect(scene.timeline.names == ["a", "b"] && scene.complaint == nil, "\(scene.complaint ?? "")")
+        #expect(scene.becomesFree())
+        #expect(Scene.comesToBe { (try? scene.agents().isEmpty) == true }, "an agent is left")
+        #expect(Scene.comesToBe { (try? holder.links.isEmpty) == true }, "a link is left")
+    }
+
+    /// Lets a process go on, and what stands in front of semq on the client.
+    private func go(_ process: pid_t, of turn: Scene.Turn) {
+        kill(process, SIGCONT)
+        turn.running.send(SIGCONT)
+    }
+
+    // MARK: of a holder
+
+    @Test func semqIsKilledAndTheGuardianGoesOn() throws {
+        kill(try holder.front, SIGKILL)
+        #expect(holder.running.wait().status == .signaled(SIGKILL))
+        expectUndisturbed()
+        try expectPassedOn(nil)
+    }
+
+    /// Also when the guardian has kept the lease for longer than that is: semq knows since when it is sound.
+    @Test(arguments: [0, Scene.lease]) func theGuardianIsKilledAndSemqGoesOn(after seconds: Double) throws {
+        let wasDisturbed = Event.happens(within: seconds) { holder.running.hasEnded }
+        #expect(!wasDisturbed)
+        kill(try holder.guardian, SIGKILL)
+        expectUndisturbed()
+        try expectPassedOn()
+    }
+
+    @Test func theLinkIsKilledAndResumed() throws {
+        for link in try holder.links { kill(link, SIGKILL) }
+        #expect(Event.happens { holder.says("connected again after") }, "\(holder.said)")
+        expectUndisturbed()
+        try expectPassedOn()
+    }
+
+    /// SIGTERM goes to the whole group when a terminal's job is ended that way; the command is spared here.
+    @Test func theLinkIsTerminatedAndResumed() throws {
+        for link in try holder.links { kill(link, SIGTERM) }
+        #expect(Event.happens { holder.says("connected again after") }, "\(holder.said)")
+        try expectPassedOn()
+    }
+
+    @Test func theCommandIsKilled() throws {
+        let tree = try holder.client.processes().filter { $0.name == "worker" }.map(\.pid)
+        #expect(tree.count == 2)
+        for process in tree { kill(process, SIGKILL) }
+        try expectPassedOn(.signaled(SIGKILL))
+    }
+
+    // MARK: of a holder, standing still
+
+    @Test func semqStandsStill() throws {
+        let front = try holder.front
+        kill(front, SIGSTOP)
+        expectUndisturbed()
+        go(front, of: holder)
+        try expectPassedOn()
+    }
+
+    @Test func theGuardianIsNotLeftStandingStill() throws {
+        kill(try holder.guardian, SIGSTOP)
+        expectUndisturbed()
+        try expectPassedOn()
+    }
+
+    @Test func theLinkStandsStillAndIsReplaced() throws {
+        for link in try holder.links { kill(link, SIGSTOP) }
+        #expect(Event.happens { holder.says("connected again after") }, "\(holder.said)")
+        expectUndisturbed()
+        try expectPassedOn()
+    }
+
+    @Test func theCommandStandsStill() throws {
+        let command = try holder.command
+        kill(command, SIGSTOP)
+        expectUndisturbed()
+        go(command, of: holder)
+        try expectPassedOn()
+    }
+
+    // MARK: of a waiter
+
+    /// Those behind it don't wait for its lease to end.
+    @Test func aWaiterIsKilled() throws {
+        let third = try scene.waiting("c", on: scene.client("three"))
+        kill(try next.front, SIGKILL)
+        #expect(next.running.wait().status == .signaled(SIGKILL))
+        try holder.leave()
+        #expect(Event.happens(within: Scene.lease / 2) { third.isIn }, "\(third.said)")
+        try third.leave()
+        #expect(third.running.wait().status == .exited(0), "\(third.said)")
+        #expect(scene.timeline.names == ["a", "c"] && scene.complaint == nil, "\(scene.complaint ?? "")")
+        #expect(scene.becomesFree(within: 2 * Scene.lease))
+    }
+
+    @Test func aWaitersLinkIsKilledAndItsPlaceKept() throws {
+        let third = try scene.waiting("c", on: scene.client("three"))
+        for link in try next.links { kill(link, SIGKILL) }
+        #expect(Event.happens { next.says("connected again after") }, "\(next.said)")
+        try holder.leave()
+        #expect(Event.happens { next.isIn }, "\(next.said)")
+        try third.leave()
+        try next.leave()
+        for turn in [holder, next, third] { #expect(turn.running.wait().status == .exited(0), "\(turn.said)") }
+        #expect(scene.timeline.names == ["a", "b", "c"] && scene.complaint == nil, "\(scene.complaint ?? "")")
+    }
+
+    /// It has lost its place by then, and queues again.
+    @Test func aWaiterStandsStillForLongerThanItsLease() throws {
+        let front = try next.front
+        kill(front, SIGSTOP)
+        #expect(Scene.comesToBe { (try? scene.status().waits("b")) == false })
+        go(front, of: next)
+        #expect(Scene.comesToBe { (try? scene.status().waits("b")) == true }, "\(next.said)")
+        #expect(next.says("queues again"), "\(next.said)")
+        try expectPassedOn()
+    }
+}

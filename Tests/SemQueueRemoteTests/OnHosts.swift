@@ -1,0 +1,39 @@
+import Foundation
+import SemQueueTestSupport
+import Testing
+
+/// For tests that make test hosts. Each runs on a thread of its own: they mostly wait for processes, and would keep
+/// the few threads on which all tests run from the others.
+struct OnHosts: SuiteTrait, TestTrait, TestScoping {
+    var isRecursive: Bool { true }
+
+    func provideScope(
+        for test: Test, testCase: Test.Case?, performing function: @concurrent @Sendable () async throws -> Void
+    ) async throws {
+        guard testCase != nil else { return try await function() }
+        guard Machine.has(.hosts) else { return }
+        try await withTaskExecutorPreference(NewThread()) {
+            Self.begin()
+            defer { Self.end() }
+            try await function()
+        }
+    }
+
+    /// Leases are seconds long: on a machine with more to do than it can, connections come too late.
+    private static let atOnce = DispatchSemaphore(value: 3 * ProcessInfo.processInfo.activeProcessorCount)
+
+    // Not to be called from async code, which is for threads that others run on too.
+    private static func begin() { atOnce.wait() }
+    private static func end() { atOnce.signal() }
+
+    private final class NewThread: TaskExecutor {
+        func enqueue(_ job: consuming ExecutorJob) {
+            let job = UnownedJob(job)
+            Thread.detachNewThread { job.runSynchronously(on: self.asUnownedTaskExecutor()) }
+        }
+    }
+}
+
+extension Trait where Self == OnHosts {
+    static var onHosts: OnHosts { OnHosts() }
+}
