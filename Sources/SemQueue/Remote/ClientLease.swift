@@ -65,6 +65,9 @@ struct ClientLease: Equatable {
         unanswered.removeFirst(index + 1)
     }
 
+    /// Another process of ours has had an answer to a heartbeat of that time.
+    mutating func answered(at time: Duration) { proven = max(proven, time) }
+
     /// When the next heartbeat is to be sent.
     var nextBeat: Duration { lastBeat + length / 5 }
 

@@ -110,7 +110,10 @@ final class LeasedConversation {
     }
 
     /// The connection is another process's: connect anew, and resume.
-    func abandonConnection() {
+    ///
+    /// - Parameter proven: what that process knew of the lease, see ``ClientLease/proven``.
+    func abandonConnection(proven: Duration?) {
+        if let proven { lease.answered(at: proven) }
         current = nil
         begin(cutAt: .sinceBoot())
     }

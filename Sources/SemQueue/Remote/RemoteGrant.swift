@@ -16,6 +16,8 @@ package final class RemoteGrant: Grant, @unchecked Sendable {
     private let options: RemoteSemaphore.Options
     private let host: RemoteHost
     private let state = Guarded(State())
+    /// The lease's `proven`, for whoever takes over from a process that was killed.
+    private let proven: SharedInstant
     private var keeper: (thread: BlockingThread, alarm: Alarm)?
 
     private struct State {
@@ -36,6 +38,7 @@ package final class RemoteGrant: Grant, @unchecked Sendable {
         self.token = token
         self.queue = queue
         self.session = session
+        proven = SharedInstant(session.lease.proven)
     }
 
     package var descriptor: Int32? { nil }
@@ -72,7 +75,7 @@ package final class RemoteGrant: Grant, @unchecked Sendable {
         self.keeper = nil
     }
 
-    package func takeOver() { session.abandonConnection() }
+    package func takeOver() { session.abandonConnection(proven: proven.value) }
 
     /// One step.
     /// - Returns: false when there is nothing left to keep.
@@ -82,6 +85,7 @@ package final class RemoteGrant: Grant, @unchecked Sendable {
             lose("no answer from the host for \((now - session.lease.proven).rounded)", changed)
         }
         let event = session.next(alarm, within: session.lease.nextChange(at: now) - now)
+        proven.advance(to: session.lease.proven)
         switch event {
         case nil: return true
         case .cut:

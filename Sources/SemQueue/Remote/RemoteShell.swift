@@ -42,7 +42,9 @@ package struct RemoteShell: Sendable {
 
     static func sshWords(_ program: [String], to target: Address.Host, isBatch: Bool) -> [String] {
         // No terminal there, no agent or display forwarded, nothing shared with the user's own connections.
-        let options = ["-T", "-a", "-x", "-o", "ClearAllForwardings=yes", "-o", "RemoteCommand=none"]
+        var options = ["-T", "-a", "-x", "-o", "ClearAllForwardings=yes", "-o", "RemoteCommand=none"]
+        // Where we are killed and the host is gone, nobody else would ever end it.
+        options += ["-o", "ServerAliveInterval=15", "-o", "ServerAliveCountMax=2"]
         let quick = isBatch ? ["-o", "BatchMode=yes", "-o", "ConnectionAttempts=1"] : []
         return program + options + quick + words(for: target)
     }
