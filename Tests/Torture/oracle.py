@@ -2,14 +2,17 @@
 
 A section's interval is one in which its worker was *certainly* inside. It begins with the worker's own
 stamp. It ends with the worker's stamp, or, where the worker was killed, with the moment just before the
-signal was sent to a process that was alive then. So two intervals that overlap are an overlap, never
-an error of measurement; what is not seen is the microseconds that a kill takes to be felt, and there
-the witness stands: a lock of the worker's own that the kernel drops before the semaphore's.
+signal was sent to a process that was alive then, or with the last sign of life of any of its processes.
+So two intervals that overlap are an overlap, never an error of measurement; what is not seen is the
+microseconds that a kill takes to be felt, and there the witness stands: a lock of the worker's own, and its
+descendants', that the kernel drops before the semaphore's.
 """
 
 import heapq
 from bisect import bisect_right
 from dataclasses import dataclass, field
+
+ENTRY_WORDS = 11
 
 
 @dataclass
@@ -23,9 +26,11 @@ class Section:
     entry: int  # ns
     value: int  # read from the slot's counter
     clash: bool
+    beater: int  # pid of the one that gives signs of life beside it; 0 for none
     end: int = None  # ns
     wrote: bool = None  # None: it was killed, and may have written or not
-    ended_by: str = "nothing"  # exit, kill
+    ended_by: str = "nothing"  # exit; kill, by the torture run; semq, because the lock was lost
+    lost: bool = False  # its lock was lost while it was inside
 
     def __str__(self):
         wrote = {True: f"wrote {self.value + 1}", False: "wrote nothing", None: "killed"}[self.wrote]
@@ -44,6 +49,9 @@ class Evidence:
     spawned: dict = field(default_factory=dict)  # job: ns
     priority: dict = field(default_factory=dict)  # job: its priority, where it isn't 0
     stopped: dict = field(default_factory=dict)  # job: [(from, to)] while its semq stood still
+    signs: dict = field(default_factory=dict)  # job: the last sign of life of any of its processes, ns
+    lost: set = field(default_factory=set)  # jobs whose semq has said that the lock was lost
+    unwatched: set = field(default_factory=set)  # jobs whose semq was killed, and could not say so
     # The largest concurrency that may be in force, from a moment on: [(ns, limit)].
     limits: list = field(default_factory=list)
     headers_lost: list = field(default_factory=list)  # ns: tickets may be numbered anew from there
@@ -57,7 +65,8 @@ class Findings:
     grants: int = 0
     overlaps: list = field(default_factory=list)  # texts
     clashes: int = 0  # workers that found the witness locked
-    lost: list = field(default_factory=list)
+    trees: list = field(default_factory=list)  # something of a lost holder's was alive after the next grant
+    lost: list = field(default_factory=list)  # updates
     tokens: list = field(default_factory=list)
     vanished: list = field(default_factory=list)
     inversions: int = 0
@@ -65,6 +74,10 @@ class Findings:
     unexplained: list = field(default_factory=list)
     recovery: tuple = (0, "")  # ns, what it was
     recoveries: int = 0
+    losses: int = 0  # locks lost while the command was inside
+    margin: tuple = None  # ns, what: least time from a lost holder's last sign of life to the next entry
+    margins: int = 0
+    handover: tuple = (0, "")  # ns, what: most time of that kind
     silence: tuple = (0, 0)  # longest time without a grant, and when: ns
     completed: int = 0
     unknown: int = 0
@@ -75,9 +88,9 @@ def read_log(lines):
     sections, odd = {}, []
     for line in lines:
         words = line.split()
-        if len(words) == 10 and words[0] == "E":
-            job, slot, ticket, token, pid, parent, entry, value, clash = map(int, words[1:])
-            sections[job] = Section(job, slot, ticket, token, pid, parent, entry, value, bool(clash))
+        if len(words) == ENTRY_WORDS and words[0] == "E":
+            job, slot, ticket, token, pid, parent, entry, value, clash, beater = map(int, words[1:])
+            sections[job] = Section(job, slot, ticket, token, pid, parent, entry, value, bool(clash), beater)
         elif len(words) == 4 and words[0] == "X" and int(words[1]) in sections:
             section = sections[int(words[1])]
             section.end, section.wrote, section.ended_by = int(words[2]), words[3] == "1", "exit"
@@ -97,6 +110,7 @@ def judge(sections, evidence, final):
         slots.setdefault(section.slot, []).append(section)
     for slot, those in slots.items():
         _exclusion(those, found)
+        _margins(those, found)
         _updates(those, final[slot], found)
         _tokens(those, found)
     _concurrency(order, evidence, found)
@@ -106,12 +120,19 @@ def judge(sections, evidence, final):
 
 
 def _close(section, evidence, found):
+    sign = evidence.signs.get(section.job, 0)
+    section.lost = section.job in evidence.lost
     if section.end is None:
         killed = evidence.kills.get(section.pid)
         section.end = max(section.entry, killed or 0)
-        section.ended_by = "kill" if killed else "nothing"
-        if not killed:
+        if killed:
+            section.ended_by = "kill"
+        elif section.lost or section.job in evidence.unwatched:
+            section.ended_by, section.lost = "semq", True
+        else:
             found.vanished.append(f"entered and was never seen to leave or be killed: {section}")
+    section.end = max(section.end, sign)
+    found.losses += section.lost
     found.clashes += section.clash
     found.completed += section.wrote is True
     found.unknown += section.wrote is None
@@ -121,13 +142,29 @@ def _exclusion(those, found):
     """One slot: never two inside, by the clock and by the witness."""
     last = None
     for section in those:
+        about = f"\n      {last}\n      {section}"
+        # What a lost holder leaves alive is an overlap of its own kind.
+        cases = found.trees if last and last.lost else found.overlaps
         if last and section.entry < last.end:
-            found.overlaps.append(f"two in one slot for {(min(section.end, last.end) - section.entry) / 1e6:.3f} ms:"
-                                  f"\n      {last}\n      {section}")
+            cases.append(f"two in one slot for {(min(section.end, last.end) - section.entry) / 1e6:.3f} ms:{about}")
         elif section.clash:
-            found.overlaps.append(f"another was still alive in the slot:\n      {last}\n      {section}")
+            cases.append(f"another was still alive in the slot:{about}")
         if last is None or section.end > last.end:
             last = section
+
+
+def _margins(those, found):
+    """From the last sign of life of a holder that has lost its lock to the next entry."""
+    for section, after in zip(those, those[1:]):
+        if not section.lost:
+            continue
+        found.margins += 1
+        margin = after.entry - section.end
+        where = f"from job {section.job}, dead at {section.end / 1e9:.6f}, to job {after.job}, slot {section.slot}"
+        if found.margin is None or margin < found.margin[0]:
+            found.margin = (margin, where)
+        if margin > found.handover[0]:
+            found.handover = (margin, where)
 
 
 def _updates(those, final, found):

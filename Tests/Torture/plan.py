@@ -1,33 +1,22 @@
 """What a torture run does and when, drawn from a seed: kinds, order and gaps. The same seed, the same plan."""
 
-import random
 from dataclasses import dataclass, field
 
-SIGNALS = ("SIGKILL", "SIGTERM", "SIGSTOP")
-TARGETS = ("semq holding", "semq waiting", "guardian", "command")
-DAMAGE = ("garbage", "header garbage", "emptied", "truncated", "torn line")
-# Done to one process, or to several of one holder's.
-SEVERAL = ("SIGKILL semq and guardian", "SIGKILL whole tree")
-BEFORE_START = "SIGKILL command-to-be"
-SIGNALLED = tuple(f"{signal} {target}" for signal in SIGNALS for target in TARGETS) + (BEFORE_START,) + SEVERAL
-DAMAGED = tuple(f"file {damage}" for damage in DAMAGE)
-CHANGED = ("concurrency set", "paused")
-FAULTS = SIGNALLED + DAMAGED + CHANGED
 # Part of a job from its start.
 JOBS = ("daemon left behind", "waiter gives up (-w)", "no waiting (-n)", "priority")
-
-FLIGHT = 24  # jobs kept in flight
-LONG_STOP = 8  # seconds: longer than a head of the queue that doesn't respond is waited for
 
 
 @dataclass
 class Fault:
     at: float  # seconds from the start of the round
     kind: str
-    draw: dict = field(default_factory=dict)  # numbers for its details
+    draw: dict = field(default_factory=dict)  # numbers and words for its details
 
     def __str__(self):
-        details = " ".join(f"{name}={value:.3g}" for name, value in self.draw.items())
+        def text(value):
+            return value if isinstance(value, str) else f"{value:.3g}"
+
+        details = " ".join(f"{name}={text(value)}" for name, value in self.draw.items())
         return f"{self.at:8.3f} s  {self.kind:26} {details}"
 
 
@@ -37,97 +26,36 @@ class Job:
     section: int  # microseconds inside
     victim: bool = False  # stays inside long enough to be hit there
     daemon: int = 0  # milliseconds that a daemon outlives it
+    deaf: bool = False  # its command doesn't heed SIGTERM
     priority: int = 0
     options: tuple = ()
 
     def kinds(self):
-        return [
-            kind
-            for kind, has in zip(JOBS, (self.daemon, "-w" in self.options, "-n" in self.options, self.priority))
-            if has
-        ]
+        has = (self.daemon, "-w" in self.options, "-n" in self.options, self.priority)
+        return [kind for kind, each in zip(JOBS, has) if each]
+
+    def __str__(self):
+        about = [f"{self.number:4} inside {self.section:7} µs", *self.options]
+        about += ["(victim)"] * self.victim + ["(deaf)"] * self.deaf
+        if self.daemon:
+            about.append(f"(leaves a daemon for {self.daemon} ms)")
+        return " ".join(about)
 
 
-def kinds_without(words):
-    return [kind for kind in FAULTS if not any(word in kind for word in words)]
-
-
-def draw_faults(seed, concurrency, seconds, without=()):
-    """The faults of one round. Each kind comes equally often, in an order and with gaps from the seed."""
-    dice = random.Random(f"{seed}/{concurrency}/faults")
-    decks = max(1, round(seconds * 0.85))
-    chosen = kinds_without(without)
-    kinds = [kind for _ in range(decks) for kind in dice.sample(chosen, len(chosen))]
-    start, end = min(0.5, seconds / 10), seconds * 0.96
-    moments = sorted(dice.uniform(start, end) for _ in kinds)
-    faults = [Fault(at, kind, _draw(dice, kind, concurrency)) for at, kind in zip(moments, kinds)]
-    # One waiter in fifteen seconds stands still long enough to be passed.
-    waiting = [fault for fault in faults if fault.kind == "SIGSTOP semq waiting"]
-    for chosen in dice.sample(waiting, min(len(waiting), int(seconds / 14))):
-        chosen.draw["seconds"] = LONG_STOP
-    return faults
-
-
-def _draw(dice, kind, concurrency):
-    draw = {}
-    if kind in SIGNALLED:
-        draw["instant"] = dice.uniform(0, 1.2)  # of a section; beyond 1, while it is given back
-        # Which waiter: the head and the next ones are where grants are made.
-        draw["waiter"] = 0 if dice.random() < 0.6 else dice.random()
-        draw["early"] = dice.random()  # below 0.3: guardian and command before they are started
-        if kind.startswith("SIGSTOP"):
-            draw["seconds"] = dice.uniform(0.01, 0.12)
-        if kind.endswith(("tree", "and guardian")):
-            draw["order"] = dice.random()
-            draw["gap"] = dice.choice((0, 0, 0.0005, 0.003))
-    elif kind in DAMAGED:
-        draw["bytes"] = dice.getrandbits(32)
-        draw["mend"] = dice.uniform(0.01, 0.06)
-    elif kind == "concurrency set":
-        draw["to"] = dice.choice([n for n in range(1, concurrency + 3) if n != concurrency])
-        draw["seconds"] = dice.uniform(0.03, 0.15)
-    elif kind == "paused":
-        draw["seconds"] = dice.uniform(0.02, 0.08)
-    return draw
-
-
-def draw_job(seed, concurrency, number):
-    dice = random.Random(f"{seed}/{concurrency}/job/{number}")
-    # Longer where more are inside at once, or the machine would be the bottleneck and nobody would wait.
-    job = Job(number, section=int(dice.uniform(1000, 3000) * (1 + (concurrency - 1) * 1.5)))
-    what = dice.random()
-    options = []
-    if what < 0.13:
-        job.victim, job.section = True, int(dice.uniform(4000, 24000))
-        job.daemon = int(dice.uniform(1500, 3500)) if dice.random() < 0.3 else 0
-    elif what < 0.18:
-        job.daemon = int(dice.uniform(1500, 3500))
-    elif what < 0.32:
-        options += ["-w", f"{dice.uniform(0.004, 0.15):.3f}"]
-    elif what < 0.40:
-        options += ["-n"]
-    if dice.random() < 0.10:
-        # The lowest would wait as long as others come, until only such are left.
-        job.priority = dice.choice((-1, 1, 2) if "-w" in options else (1, 2))
-        options += ["--priority", str(job.priority)]
-    if dice.random() < 0.75:
-        options += ["-q"]
-    job.options = tuple(options)
-    return job
+def without(kinds, words):
+    return [kind for kind in kinds if not any(word in kind for word in words)]
 
 
 def rounds(seconds, concurrencies=(1, 3)):
     return [(concurrency, seconds / len(concurrencies)) for concurrency in concurrencies]
 
 
-def print_plan(seed, seconds, concurrencies, without):
+def print_plan(plan, seed, seconds, concurrencies, without):
+    """`plan`: the module that draws it."""
     for concurrency, length in rounds(seconds, concurrencies):
-        print(f"concurrency {concurrency}, {length:g} s, {FLIGHT} jobs in flight")
-        for fault in draw_faults(seed, concurrency, length, without):
+        print(f"concurrency {concurrency}, {length:g} s, {plan.FLIGHT} jobs in flight")
+        for fault in plan.draw_faults(seed, concurrency, length, without):
             print(f"  {fault}")
         print("  the first jobs:")
         for number in range(40):
-            job = draw_job(seed, concurrency, number)
-            victim = " (victim)" if job.victim else ""
-            daemon = f" (leaves a daemon for {job.daemon} ms)" if job.daemon else ""
-            print(f"    {number:4} inside {job.section:5} µs {' '.join(job.options)}{victim}{daemon}")
+            print(f"    {plan.draw_job(seed, concurrency, number)}")

@@ -1,134 +1,68 @@
-"""One round on one queue: keeps jobs in flight, does what the plan says to them and to the file."""
+"""One round on one queue of this machine: keeps jobs in flight, does what the plan says to them and to the file."""
 
-import heapq
-import itertools
 import json
 import os
 import signal
 import subprocess
 import time
-from collections import Counter, deque
+from collections import deque
 
-import damage
-import oracle
-import plan
 import processes
+from drive import Drive
+from local import damage, plan
 
-SLOTS = 64
 UNUSABLE = 65  # semq's exit code where it can't tell that the file is a queue
 
 
-class Round:
+class Round(Drive):
     def __init__(self, folder, semq, worker, seed, concurrency, seconds, mark, locked=True, without=()):
-        self.folder, self.semq, self.worker = folder, semq, worker
-        self.seed, self.concurrency, self.seconds = seed, concurrency, seconds
-        self.locked = locked
-        self.without = without
+        super().__init__(folder, plan, seed, concurrency, seconds, locked, without)
+        self.semq, self.worker = semq, worker
         self.environment = {**os.environ, processes.MARK: mark}
         self.mark = mark
-        os.mkdir(folder)
-        self.log_path = os.path.join(folder, "log")
-        self.counters = os.path.join(folder, "counters")
-        for path, content in ((self.log_path, b""), (self.counters, bytes(SLOTS * 8))):
-            with open(path, "wb") as file:
-                file.write(content)
-        self.log = open(self.log_path, "rb", buffering=0)
-        self.rest = b""
 
         self.jobs = {}  # job number: (Job, pid of its front)
         self.fronts = {}  # pid: job number, while it runs
-        self.number = 0
-        self.entered = {}  # job number: words of its E line
-        self.left = set()
-        self.touched = set()  # jobs that something was done to
         self.orphaned = set()  # jobs of which a process was killed
         self.ended = {}  # job: when its semq had ended, s
         self.told = set()  # jobs of whose daemon a problem was told
-        self.deeds = []  # (ns, what), in their order
         self.standing = set()  # pids that were stopped by the plan
         self.seen_stopped = set()
-        self.exits = Counter()
-        self.odd_exits = []
-        self.done = Counter()  # faults by kind
         self.foreign = False  # nothing in the file was a queue's any more, and nobody used it
         self.emptied = 0  # how often that was so
         self.swept = []  # texts: a semq that stood still and nobody had stopped it, or no longer
-        self.problems = []  # texts: what went wrong beyond what the log tells
 
-        self.armed = deque()  # faults that wait for a victim
-        self.agenda = []  # (ns, number, action)
-        self.order = itertools.count()
-        self.evidence = oracle.Evidence()
         self.admin = deque()  # changes to make, one after the other
         self.changing = None  # (pid, change, since)
         self.limit = concurrency
-        self.ending = False
 
     # Running
 
-    def run(self):
+    def _begin(self):
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
-        self._note_clock()
         if self.locked:
             subprocess.run(self.semq.set("--concurrency", str(self.concurrency)), check=True, stderr=subprocess.DEVNULL)
-        self.evidence.limits.append((0, self.concurrency))
-        self.start = time.monotonic_ns()
-        faults = plan.draw_faults(self.seed, self.concurrency, self.seconds, self.without) if self.locked else []
-        for fault in faults:
-            self._at(self.start + int(fault.at * 1e9), lambda fault=fault: self._do(fault))
-        self._at(self.start, self._sweep)
-        self._at(self.start, self._look_at_daemons)
-        end = self.start + int(self.seconds * 1e9)
-        # What found no victim yet gets some more time.
-        while (now := time.monotonic_ns()) < end or (self.armed and now < end + 5_000_000_000):
-            self._step()
-            for _ in range(min(6, plan.FLIGHT - len(self.fronts))):
-                self._spawn()
-        self._drain()
-        self._note_clock()
-        return self._judge()
+        now = time.monotonic_ns()
+        self._at(now, self._sweep)
+        self._at(now, self._look_at_daemons)
+
+    def _fill(self):
+        for _ in range(min(6, plan.FLIGHT - len(self.fronts))):
+            self._spawn()
+
+    def _wait(self, seconds):
+        signal.sigtimedwait({signal.SIGCHLD}, seconds)
 
     def _step(self):
-        now = time.monotonic_ns()
-        wait = 0.02 if not self.armed else 0.002
-        if self.agenda:
-            wait = min(wait, max(0, (self.agenda[0][0] - now) / 1e9))
-        signal.sigtimedwait({signal.SIGCHLD}, wait)
-        self._reap()
-        self._read_log()
-        # Up to now and no further: an action may plan the next for a moment that has passed when it ends.
-        now = time.monotonic_ns()
-        while self.agenda and self.agenda[0][0] <= now:
-            heapq.heappop(self.agenda)[2]()
+        super()._step()
         self._administer()
-
-    def _at(self, moment, action):
-        heapq.heappush(self.agenda, (moment, next(self.order), action))
-
-    def _after(self, seconds, action):
-        self._at(time.monotonic_ns() + int(seconds * 1e9), action)
-
-    def _note(self, moment, what):
-        self.deeds.append((moment, what))
-
-    def _note_clock(self):
-        now = time.time_ns() - time.monotonic_ns()
-        old = self.evidence.clock
-        self.evidence.clock = (min(old[0], now), max(old[1], now)) if old[0] else (now, now)
 
     # Jobs
 
     def _spawn(self):
-        job = plan.draw_job(self.seed, self.concurrency, self.number)
-        self.number += 1
-        for kind in job.kinds():
-            self.done[kind] += 1
-        if job.priority:
-            self.evidence.priority[job.number] = job.priority
+        job = self._draw_job()
         command = [self.worker, self.folder, str(job.number), str(job.section), str(job.daemon)]
-        environment = self.environment
-        if not self.locked:
-            environment = {**environment, "SEMQ_SLOT": "0", "SEMQ_TICKET": str(job.number), "SEMQ_TOKEN": str(job.number)}
+        environment = self.environment if self.locked else {**self.environment, **self._unlocked(job)}
         self.evidence.spawned[job.number] = time.monotonic_ns()
         pid = self._start(self.semq.acquire(job.options, command), environment)
         self.jobs[job.number] = (job, pid)
@@ -145,7 +79,7 @@ class Round:
                 (os.POSIX_SPAWN_OPEN, 2, messages, write, 0o600),
             ))
 
-    def _reap(self):
+    def _collect(self):
         for pid, status in processes.reap():
             if self.changing and pid == self.changing[0]:
                 self._changed(status)
@@ -162,28 +96,16 @@ class Round:
             if number not in self.touched and code not in expected and self.locked:
                 self.odd_exits.append((time.monotonic(), code, f"job {number} ended with {code}: {' '.join(options)}"))
 
-    def _read_log(self):
-        chunk = self.log.read(1 << 20)
-        if not chunk:
-            return
-        lines = (self.rest + chunk).split(b"\n")
-        self.rest = lines.pop()
-        for line in lines:
-            words = line.split()
-            if words[0] == b"X":
-                self.left.add(int(words[1]))
-                continue
-            number = int(words[1])
-            self.entered[number] = words
-            job = self.jobs[number][0]
-            if self.armed and job.victim and number not in self.touched:
-                # With semq and guardian dead a daemon rightly keeps the lock of its command: not those two then.
-                fault = next((each for each in self.armed if not (job.daemon and each.kind in plan.SEVERAL)), None)
-                if fault is None:
-                    continue
-                self.armed.remove(fault)
-                self._at(int(words[7]) + int(fault.draw["instant"] * job.section * 1000),
-                         lambda fault=fault, number=number: self._hit_holder(fault, number))
+    def _entered(self, number, words):
+        job = self.jobs[number][0]
+        if self.armed and job.victim and number not in self.touched:
+            # With semq and guardian dead a daemon rightly keeps the lock of its command: not those two then.
+            fault = next((each for each in self.armed if not (job.daemon and each.kind in plan.SEVERAL)), None)
+            if fault is None:
+                return
+            self.armed.remove(fault)
+            self._at(int(words[7]) + int(fault.draw["instant"] * job.section * 1000),
+                     lambda fault=fault, number=number: self._hit_holder(fault, number))
 
     # Faults
 
@@ -397,10 +319,6 @@ class Round:
     # The end
 
     def _drain(self):
-        """Everybody goes on and nobody comes: the queue must run empty."""
-        self.ending = True
-        self.armed.clear()
-        self.agenda = []
         for pid in list(self.standing):
             processes.send(pid, signal.SIGCONT)
         self.standing.clear()
@@ -423,8 +341,7 @@ class Round:
             locks = "".join(f"\n      {line}" for line in processes.locks(self.semq.queue)) if self.locked else ""
             self.problems.append(f"the queue does not run empty: {len(stuck)} are left after 30 s:{about}{locks}")
             processes.end_all(self.mark)
-        self._reap()
-        self._read_log()
+        self._collect()
 
     def _working(self):
         found = [pid for pid, _, name in processes.marked(self.mark) if name != "torture-daemon"]
@@ -458,16 +375,3 @@ class Round:
         for holder in holders:
             holder.communicate("\n")
         return found
-
-    def _judge(self):
-        with open(self.log_path, "rb") as file:
-            sections, odd = oracle.read_log(file.read().decode().splitlines())
-        self.problems += [f"a line of the log makes no sense: {line}" for line in odd]
-        with open(self.counters, "rb") as file:
-            content = file.read()
-        final = [int.from_bytes(content[i : i + 8], "little") for i in range(0, len(content), 8)]
-        with open(os.path.join(self.folder, "deeds"), "w") as file:
-            file.writelines(f"{moment / 1e9:.6f} {what}\n" for moment, what in sorted(self.deeds))
-        self.leaks = self.leaked() if self.locked else []
-        self.findings = oracle.judge(sections, self.evidence, final)
-        return self

@@ -1,0 +1,77 @@
+"""The figures and checks of a remote run."""
+
+import report
+from plan import JOBS
+from remote import plan as remote_plan
+
+MINIMUM, MINIMUM_SECONDS = 20, 60
+
+
+def cuts(each):
+    return sum(each.done[kind] for kind in remote_plan.CUTS)
+
+
+def kills(each):
+    return sum(each.done[kind] for kind in remote_plan.KILLS)
+
+
+def figures(rounds):
+    table = report.Table(rounds)
+    table.row("grants", lambda each: each.findings.grants)
+    table.row("  to clients on other hosts", lambda each: sum(not each.jobs[job][1].is_local for job in each.entered))
+    for kind in remote_plan.FAULTS + JOBS[1:]:
+        table.row(kind, lambda each: each.done[kind])
+    table.row("cuts", cuts)
+    table.row("kills", kills)
+    table.row("cuts that a client noticed", lambda each: each.told["noticed"])
+    table.row("resumes", lambda each: each.told["resumed"])
+    table.row("places lost, queued again", lambda each: each.told["requeued"])
+    table.row("locks lost", lambda each: each.exits[76])
+    table.row("  with the command inside", lambda each: each.findings.losses)
+    table.row("overlaps", lambda each: len(each.findings.overlaps))
+    table.row("trees alive after the next", lambda each: len(each.findings.trees))
+    table.row("lost updates", lambda each: len(each.findings.lost))
+    table.row("token order violations", lambda each: len(each.findings.tokens))
+    table.row("inversions", lambda each: each.findings.inversions)
+    table.row("  of disturbed waiters", lambda each: each.findings.passed)
+    table.row("slots leaked", lambda each: len(each.leaks))
+    table.row("processes leaked", lambda each: each.left_over)
+    table.times("smallest margin", lambda each: each.findings.margin and each.findings.margin[0], min)
+    table.times("longest wait for a dead lease", lambda each: each.findings.handover[0], max)
+    table.row("kills inside, recovered from", lambda each: each.findings.recoveries)
+    table.times("longest recovery", lambda each: each.findings.recovery[0], max)
+    table.times("longest without a grant", lambda each: each.findings.silence[0], max)
+    for each in rounds:
+        if each.findings.margin:
+            print(f"smallest margin at N = {each.concurrency}: {each.findings.margin[1]}")
+            print(f"longest wait for a dead lease at N = {each.concurrency}: {each.findings.handover[1]}")
+        if each.findings.recoveries:
+            print(f"longest recovery at N = {each.concurrency}: {each.findings.recovery[1]}")
+        for text in each.findings.unexplained[:3]:
+            print(f"an inversion at N = {each.concurrency} that no fault explains: {text}")
+    report.exits(rounds)
+
+
+def checks(rounds, seconds, without):
+    checks = report.Checks()
+    for each in rounds:
+        report.check_exclusion(checks, each)
+        checks.nothing(each.findings.trees, f"trees alive after the next grant at concurrency {each.concurrency}")
+    if seconds >= MINIMUM_SECONDS and not without:
+        for what, count in (("cuts", cuts), ("kills", kills), ("resumes", lambda each: each.told["resumed"])):
+            total = sum(map(count, rounds))
+            checks.check(total >= MINIMUM, f"only {total} {what}")
+        missing = [kind for kind in remote_plan.FAULTS if not any(each.done[kind] for each in rounds)]
+        checks.check(not missing, "kinds of faults that never came", missing)
+    return checks
+
+
+def self_test(unlocked, strays):
+    """Nothing is locked in the first rounds; in the others, something outlives a lost holder."""
+    checks = report.Checks()
+    for each in unlocked:
+        report.check_unlocked(checks, each)
+    for each in strays:
+        checks.check(each.findings.losses, "no lock was lost")
+        checks.check(each.findings.trees, "no tree was seen alive after the next grant")
+    return checks

@@ -1,0 +1,302 @@
+"""One round on one queue that clients on several hosts use: keeps jobs in flight, cuts, kills, stops."""
+
+import json
+import mmap
+import os
+import select
+import signal
+import subprocess
+import time
+from collections import Counter
+
+import processes
+from drive import Drive
+from remote import plan
+from remote.census import Census
+from remote.network import Network
+from remote.signals import Signals
+from remote.site import SEMAPHORES, USER
+from semq import Semq, Unlocked
+
+MOST_JOBS, SIGNS = 1 << 18, 32  # as worker.c has them
+# Exit codes of semq.
+IO_ERROR, UNREACHABLE, NOT_GRANTED, LOST = 74, 69, 75, 76
+# How a job may end that something was done to. The I/O error: how a command ended whose guardian was killed.
+ENDS = {0, IO_ERROR, UNREACHABLE, NOT_GRANTED, LOST, -signal.SIGKILL}
+# What only a fault of the program itself is ended by.
+CRASHES = {signal.SIGILL, signal.SIGTRAP, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGSEGV, signal.SIGSYS}
+SAID = {"noticed": "the connection is lost", "resumed": "connected again after", "requeued": "queues again"}
+
+
+class Round(Drive):
+    def __init__(self, folder, site, worker, seed, concurrency, seconds, locked=True, without=(), strays=False):
+        super().__init__(folder, plan, seed, concurrency, seconds, locked, without)
+        self.site, self.worker = site, worker
+        self.strays = strays
+        self.signs_path = os.path.join(folder, "signs")
+        self.said = os.path.join(folder, "said")
+        os.mkdir(self.said)
+        with open(self.signs_path, "wb") as file:
+            file.truncate(MOST_JOBS * SIGNS)
+        with open(self.signs_path, "r+b") as file:
+            self.signs = mmap.mmap(file.fileno(), MOST_JOBS * SIGNS)
+        # Users of other hosts write here.
+        for path, mode in ((folder, 0o777), (self.said, 0o777), (self.log_path, 0o666), (self.counters, 0o666)):
+            os.chmod(path, mode)
+        os.chmod(self.signs_path, 0o666)
+
+        self.queue = f"concurrency-{concurrency}{'-strays' * strays}.queue"
+        self.path = f"/home/{USER}/{self.queue}"
+        kind = Semq if locked else Unlocked
+        self.here = kind("semq", self.path)
+        self.there = kind("semq", f"{USER}@{SEMAPHORES}:{self.queue}")
+        self.jobs = {}  # number: (Job, Seat, options)
+        self.shaken = set()  # jobs that a fault around them may have hit
+        self.told = Counter()  # by what the clients have said, see SAID
+        self.left_over = 0  # processes, at the end
+        self.network, self.signals = Network(self), Signals(self)
+
+    # Running
+
+    def _begin(self):
+        if self.locked:
+            words = self.here.set("--concurrency", str(self.concurrency))
+            self.site.run(self.site.bench, *words, check=True, stderr=subprocess.DEVNULL)
+
+    def _faults(self):
+        faults = super()._faults()
+        if self.strays:
+            faults = [fault for fault in faults if fault.kind == "packets dropped"]
+            for fault in faults:
+                fault.draw.update(aimed=1, instant=0.5, seconds=8, direction="both")
+        return faults
+
+    def _fill(self):
+        now = time.monotonic_ns()
+        for seat in self.site.seats:
+            if seat.init and now >= seat.resting_until and len(self.running([seat])) < seat.room:
+                self._spawn(seat)
+
+    def _spawn(self, seat):
+        job = self._draw_job()
+        command = [self.worker, self.folder, str(job.number), str(job.section), "0", str(seat.place), str(int(job.deaf))]
+        if not self.locked:
+            command = ["env", *(f"{name}={value}" for name, value in self._unlocked(job).items()), *command]
+        semq, options = self.here, job.options
+        if not seat.is_local:
+            semq = self.there
+            options += plan.draw_remote_options(self.seed, self.concurrency, job.number)
+        self.jobs[job.number] = (job, seat, options)
+        self.evidence.spawned[job.number] = time.monotonic_ns()
+        if not seat.is_local and (seat.is_cut or self.network.is_down):
+            self.shake([job.number])
+        seat.start(job.number, os.path.join(self.said, str(job.number)), semq.acquire(options, command))
+
+    def _wait(self, seconds):
+        sources = [self.site.lab.descriptor, *(seat.descriptor for seat in self.site.seats if seat.init)]
+        self.ready = select.select(sources, [], [], seconds)[0]
+
+    def _collect(self):
+        if self.site.lab.descriptor in self.ready:
+            self.site.lab.receive()
+        for seat in self.site.seats:
+            if seat.descriptor in self.ready:
+                for job, status in seat.receive():
+                    self._ended(job, seat, os.waitstatus_to_exitcode(status))
+
+    def _ended(self, number, seat, code):
+        if number not in self.jobs:
+            return  # a stray
+        self.exits[code] += 1
+        said = self._read_said(number)
+        if code:
+            self._note(time.monotonic_ns(), f"job {number} on {seat.name} ended with {code}")
+        if code == LOST:
+            self.evidence.lost.add(number)
+        if code == UNREACHABLE:
+            seat.resting_until = time.monotonic_ns() + 300_000_000
+        if -code in CRASHES or "Fatal error" in said:
+            self.problems.append(f"job {number} crashed with {code}: {said}")
+        elif self.locked and code not in self._expected(number):
+            text = f"job {number} on {seat.name} ended with {code}: {' '.join(self.jobs[number][2])}: {said.strip()}"
+            self.odd_exits.append((time.monotonic(), code, text))
+
+    def _expected(self, number):
+        """Exit codes."""
+        job, seat, options = self.jobs[number]
+        if number in self.touched or number in self.shaken:
+            return ENDS
+        expected = {0}
+        if "-w" in options or "-n" in options:
+            expected.add(NOT_GRANTED)
+        # sshd turns some away when many come at once.
+        if not seat.is_local and "--retry-connect" not in options:
+            expected.add(UNREACHABLE)
+        return expected
+
+    def _read_said(self, number):
+        path = os.path.join(self.said, str(number))
+        try:
+            with open(path) as file:
+                said = file.read()
+        except OSError:
+            return ""
+        if not said:
+            os.unlink(path)
+        for what, phrase in SAID.items():
+            self.told[what] += said.count(phrase)
+        return said
+
+    # Who is where
+
+    def shake(self, numbers):
+        """Jobs that may fail, or be overtaken, for no fault of semq's."""
+        moment = time.monotonic_ns()
+        for number in numbers:
+            self.shaken.add(number)
+            self.evidence.stopped.setdefault(number, [(moment, None)])
+
+    def running(self, seats):
+        return [number for seat in seats for number in seat.running if number in self.jobs]
+
+    def inside(self, number):
+        return number in self.entered and number not in self.left
+
+    def stay(self, number, seconds):
+        """The command stays inside that much longer, unless it is ended."""
+        moment = time.monotonic_ns() + int(seconds * 1e9)
+        at = number * SIGNS + 16
+        self.signs[at : at + 8] = moment.to_bytes(8, "little")
+
+    def all_on(self, seat):
+        """All processes of a host are about to be killed."""
+        moment = time.monotonic_ns()
+        for number in seat.stand_up():
+            self.touched.add(number)
+        for number, (_, place, _) in self.jobs.items():
+            if place is seat and self.inside(number):
+                self.touched.add(number)
+                self.evidence.kills.setdefault(int(self.entered[number][5]), moment)
+        return moment
+
+    # Faults
+
+    def _do(self, fault):
+        if fault.kind in plan.CUTS:
+            self.network.do(fault)
+        else:
+            self.signals.do(fault)
+
+    def arm(self, fault):
+        """Waits for a command to begin that it may be done to."""
+        self.armed.append(fault)
+
+    def _entered(self, number, words):
+        job, seat, _ = self.jobs[number]
+        if self.strays and job.victim and not seat.is_local:
+            self._start_stray(number, seat)
+        if not job.victim or number in self.touched or self.ending or seat.init is None:
+            return
+        for fault in self.armed:
+            if seat.is_local != (fault.kind in plan.LOCAL_ONLY) or (fault.kind in plan.CUTS and seat.is_cut):
+                continue
+            self.armed.remove(fault)
+            inside = fault.draw["instant"] * job.section / 1e6
+            if fault.draw["instant"] <= 1 and "late" in fault.draw:
+                inside += fault.draw["late"]
+                self.stay(number, inside + 0.2)
+            self._at(int(words[7]) + int(inside * 1e9), lambda: self._hit(fault, number))
+            return
+
+    def _hit(self, fault, number):
+        """Does what was armed to a holder, or arms it again where it has left too early."""
+        seat = self.jobs[number][1]
+        hits = self.network.hit if fault.kind in plan.CUTS else self.signals.hit
+        if fault.draw["instant"] <= 1 and not self.inside(number) or not seat.init or not hits(fault, number, seat):
+            self.arm(fault)
+
+    def _start_stray(self, number, seat):
+        """Something of a holder's that nobody who ends its tree can find: the oracle must."""
+        words = [self.worker, self.folder, str(number)]
+        seat.start(number + MOST_JOBS // 2, os.path.join(self.said, "strays"), words)
+
+    # The end
+
+    def _drain(self):
+        self.signals.end()
+        self.network.end()
+        end = time.monotonic() + 60
+        while self.running(self.site.seats) and time.monotonic() < end:
+            self._step()
+        stuck = self.running(self.site.seats)
+        if stuck and self.locked:
+            about = "".join(f"\n      job {number} on {self.jobs[number][1].name}: {self._read_said(number)}" for number in stuck)
+            self.problems.append(f"the queue does not run empty: {len(stuck)} jobs are left after 60 s:{about}")
+        self._await_silence()
+        self._read_signs()
+
+    def _await_silence(self):
+        """Leases that nobody renews end, and with them all processes."""
+        began = time.monotonic()
+        end = began + plan.LEASE + 2 * plan.LEASE
+        while (found := self._strangers()) and time.monotonic() < end:
+            time.sleep(0.1)
+            self.ready = []
+            self._wait(0.1)
+            self._collect()
+            self._read_log()
+        self.settled = time.monotonic() - began
+        if found and self.locked and not self.strays:
+            self.left_over = len(found)
+            about = "".join(f"\n      on {name}: {processes.describe(each.pid)}" for name, each in found)
+            self.problems.append(f"{len(found)} processes are left {end - began:.0f} s after the last job:{about}")
+        for _, each in found:
+            processes.send(each.pid, signal.SIGKILL)
+
+    def _strangers(self):
+        """Processes on the hosts that are neither a seat nor the waiting sshd."""
+        census = Census()
+        found = []
+        for seat in self.site.seats:
+            for each in census.on(seat.init):
+                is_listener = each.name == "sshd" and "[listener]" in " ".join(each.arguments())
+                if each.name != "seat" and not is_listener:
+                    found.append((seat.name, each))
+        return found
+
+    def _read_signs(self):
+        for number in self.entered:
+            at = number * SIGNS
+            self.evidence.signs[number] = max(int.from_bytes(self.signs[at + i : at + i + 8], "little") for i in (0, 8))
+
+    def leaked(self):
+        """All slots can be had at once, one more can't, and no lock is left."""
+        found = []
+        listed = processes.locks(self.site.bench.root + self.path)
+        if listed:
+            found.append("locks are left when all have ended:" + "".join(f"\n      {line}" for line in listed))
+        bench, desk = self.site.bench, self.site.desks[0]
+        text = self.site.run(bench, *self.here.status(), capture_output=True).stdout
+        try:
+            state = json.loads(text)
+            state = state[0] if isinstance(state, list) else state
+            if state["holders"] or state["waiting"] or state["concurrency"] != self.concurrency or state["paused"]:
+                found.append(f"status is not that of an empty queue: {state}")
+        except ValueError:
+            found.append(f"status can't be read: {text}")
+        ways = [(desk, self.there, ("--lease", str(plan.LEASE))), (bench, self.here, ())]
+        holders = []
+        for number in range(self.concurrency):
+            seat, semq, options = ways[number % 2]
+            words = semq.acquire(("-n", "-q", *options), ("sh", "-c", "echo $SEMQ_SLOT; read end"))
+            holders.append(subprocess.Popen([*seat.words, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
+        slots = sorted(holder.stdout.readline().strip() for holder in holders)
+        if slots != [str(slot) for slot in range(self.concurrency)]:
+            found.append(f"of {self.concurrency} slots these could be had at once: {slots}")
+        for seat, semq, options in ways:
+            more = self.site.run(seat, *semq.acquire(("-n", "-q", *options), ("true",)))
+            if more.returncode != 75:
+                found.append(f"one more than {self.concurrency}, from {seat.name}, ended with {more.returncode}, not 75")
+        for holder in holders:
+            holder.communicate("\n")
+        return found

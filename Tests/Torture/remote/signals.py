@@ -1,0 +1,165 @@
+"""Kills and stops of single processes, on the clients' side and on the semaphore's."""
+
+import os
+import select
+import signal
+import time
+
+import processes
+from remote import plan
+from remote.census import Census
+
+SLOTS = (1 << 60) + (1 << 20)  # where semq locks them: two bytes each
+
+
+class Signals:
+    def __init__(self, round):
+        self._round = round
+        self._site = round.site
+        self._standing = {}  # pids that stand still: name
+
+    def do(self, fault):
+        if fault.kind in plan.HELD:
+            self._round.arm(fault)
+        else:
+            self._hit_any(fault, time.monotonic() + 5)
+
+    def _hit_any(self, fault, until):
+        census = Census()
+        found = self._candidates(fault.kind.split(" ", 1)[1], census)
+        if found:
+            number, process = found[int(fault.draw["target"] * len(found))]
+            if self._signal(fault, process, number):
+                return
+        if time.monotonic() < until:
+            self._round._after(0.05, lambda: self._hit_any(fault, until))
+
+    def _candidates(self, what, census):
+        """(job or None, process): what a fault that is not aimed at a holder may be done to."""
+        bench = self._site.bench
+        if what == "semq waiting":
+            jobs = [each for each in self._round.running(self._site.desks) if each not in self._round.entered]
+            fronts = [(each, self._front(census, each)) for each in jobs if each not in self._round.touched]
+            return [(number, front) for number, front in fronts if front]
+        if what == "link":
+            return [(None, each) for desk in self._site.desks for each in census.on(desk.init) if each.is_link()]
+        agents = [each for each in census.on(bench.init) if each.is_agent()]
+        members = [each for each in agents if each.has_open(self._round.queue)]
+        if what == "relay":
+            # An agent that is young may be about to join.
+            return [(None, each) for each in agents if each not in members and each.age > 0.3]
+        return [(None, each) for each in members if not self._slots(each)]
+
+    def hit(self, fault, number, seat):
+        """Done to one that holds. Returns whether it could be done."""
+        if number in self._round.touched:
+            return False
+        census = Census()
+        words = self._round.entered[number]
+        what = fault.kind.split(" ", 1)[1]
+        worker, guardian, beater = (census.find(seat.init, int(words[index]) - seat.place) for index in (5, 6, 10))
+        front = self._front(census, number)
+        if fault.kind in plan.LOCAL_ONLY:
+            victims = [front, guardian] + ([worker] if what == "whole tree" else [])
+            return self._kill_several(fault, number, victims, beater if what == "whole tree" else None)
+        if what == "agent holding":
+            process = self.holding_agent(census, number)
+        else:
+            process = {"semq holding": front, "guardian": guardian, "command": worker}[what]
+        if process is None or what == "guardian" and process.name != "semq-guardian":
+            return False
+        if fault.kind == "SIGKILL command":
+            self._end_beater(beater)
+        if not self._signal(fault, process, number):
+            return False
+        if what != "command" and fault.draw["instant"] <= 1:
+            self._round.stay(number, fault.draw.get("seconds", 2.0) + 0.5)
+        return True
+
+    def holding_agent(self, census, number):
+        slot = int(self._round.entered[number][2])
+        for each in census.on(self._site.bench.init):
+            if each.is_agent() and slot in self._slots(each):
+                return each
+        return None
+
+    def _slots(self, process):
+        return {(start - SLOTS) // 2 for start in process.locks() if SLOTS <= start < SLOTS + 2048}
+
+    def _front(self, census, number):
+        seat = self._round.jobs[number][1]
+        inner = seat.running.get(number)
+        return inner and census.find(seat.init, inner)
+
+    # Doing it
+
+    def _signal(self, fault, process, number):
+        kind = getattr(signal, fault.kind.split()[0])
+        if process.pid in self._standing:
+            return False
+        moment = processes.send(process.pid, kind, process.name)
+        if moment is None:
+            return False
+        self._begun(fault, moment, f"process {process.pid} ({process.name} {process.inner})", number)
+        if kind == signal.SIGSTOP:
+            self._standing[process.pid] = process.name
+            self._round._after(fault.draw["seconds"], lambda: self._go_on(process.pid))
+        elif number is not None:
+            self._killed(process, number, moment)
+        return True
+
+    def _begun(self, fault, moment, what, number):
+        self._round.done[fault.kind] += 1
+        self._round._note(moment, f"{fault.kind}: {what} of {'somebody' if number is None else f'job {number}'}")
+        if number is None:
+            # Whose link or agent it is can't be seen.
+            self._round.shake(self._round.running(self._site.desks))
+        else:
+            self._round.touched.add(number)
+            self._round.shake([number])
+
+    def _killed(self, process, number, moment):
+        """What the oracle must know."""
+        seat = self._round.jobs[number][1]
+        words = self._round.entered.get(number)
+        if words and process.inner == int(words[5]) - seat.place:
+            self._round.evidence.kills.setdefault(int(words[5]), moment)
+        if process.inner == seat.running.get(number):
+            self._round.evidence.unwatched.add(number)
+
+    def _end_beater(self, beater):
+        """Where the command is killed and the lock not lost, what it leaves behind is a daemon: none is wanted."""
+        if beater is None or beater.name != "torture-beater":
+            return
+        try:
+            handle = os.pidfd_open(beater.pid)
+        except ProcessLookupError:
+            return
+        if processes.send(beater.pid, signal.SIGKILL, beater.name) is not None:
+            select.select([handle], [], [], 1)
+        os.close(handle)
+
+    def _kill_several(self, fault, number, victims, beater):
+        if None in victims or victims[1].name != "semq-guardian":
+            return False
+        self._end_beater(beater)
+        order = sorted(range(len(victims)), key=lambda i: (fault.draw["order"] * 997 * (i + 1)) % 1)
+        for index, turn in enumerate(order):
+            if index and fault.draw["gap"]:
+                time.sleep(fault.draw["gap"])
+            moment = processes.send(victims[turn].pid, signal.SIGKILL, victims[turn].name)
+            if moment is not None:
+                self._killed(victims[turn], number, moment)
+            elif index == 0:
+                return False
+        self._begun(fault, time.monotonic_ns(), "all of them", number)
+        return True
+
+    def _go_on(self, pid):
+        name = self._standing.pop(pid, None)
+        if name and processes.send(pid, signal.SIGCONT, name):
+            self._round._note(time.monotonic_ns(), f"SIGCONT: process {pid} ({name})")
+
+    def end(self):
+        for pid in list(self._standing):
+            self._go_on(pid)

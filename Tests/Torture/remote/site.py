@@ -1,0 +1,70 @@
+"""The hosts of a remote run: one with the semaphores, several with clients. Made once, used by all rounds."""
+
+import os
+import shutil
+import subprocess
+
+from remote import plan
+from remote.lab import Lab
+from remote.seat import Seat
+
+SEMAPHORES = "bench"
+USER = "lab"
+# A connection that was cut before anybody logged in is not to be taken for a leak.
+GRACE = 8
+CONFIG = [f"LoginGraceTime {GRACE}"]
+
+
+class Site:
+    def __init__(self, folder, binary, program):
+        """`folder` is seen by all hosts at the same path; `program` is the seat's, in it."""
+        self.lab = Lab()
+        self._program = program
+        self.seats = []
+        self._create(Seat(0, SEMAPHORES, plan.LOCAL, is_local=True), binary, sshd={"config": CONFIG}, see=[folder])
+        for number in range(plan.HOSTS):
+            self._create(Seat(number + 1, f"desk{number + 1}", plan.EACH), binary, client=True, see=[folder])
+        # Puts semq onto the semaphores' host, so that no fault hits that.
+        self.run(self.desks[0], "semq", "acquire", f"{USER}@{SEMAPHORES}:first.queue", "--", "true", check=True, capture_output=True)
+
+    @property
+    def bench(self):
+        return self.seats[0]
+
+    @property
+    def desks(self):
+        return self.seats[1:]
+
+    def _create(self, seat, binary, **spec):
+        about = self.lab.ask(do="create", name=seat.name, **spec)
+        seat.root = about["root"]
+        if binary:
+            path = f"{seat.root}/usr/local/bin/semq"
+            shutil.copy(binary, path)
+            os.chmod(path, 0o755)
+        self.seats.append(seat)
+        self._sit_down(seat, about["init"], self.lab.ask(do="words", name=seat.name, user=USER))
+
+    def _sit_down(self, seat, init, answer):
+        seat.words = answer["words"]
+        seat.sit_down(init, seat.words, self._program)
+
+    def boot(self, seat, done):
+        """Boots a host, its clocks at zero, and calls `done` when it is ready for jobs."""
+        def booted(about):
+            self.lab.post(lambda answer: ready(about["init"], answer), do="words", name=seat.name, user=USER)
+
+        def ready(init, answer):
+            self._sit_down(seat, init, answer)
+            done()
+
+        self.lab.post(booted, do="boot", name=seat.name, uptime=0)
+
+    def run(self, seat, *words, **how):
+        """Runs a program on a host to its end."""
+        return subprocess.run([*seat.words, *words], stdin=subprocess.DEVNULL, text=True, **how)
+
+    def end(self):
+        for seat in self.seats:
+            seat.stand_up()
+        self.lab.end()
