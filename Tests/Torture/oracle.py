@@ -51,6 +51,7 @@ class Evidence:
     stopped: dict = field(default_factory=dict)  # job: [(from, to)] while its semq stood still
     signs: dict = field(default_factory=dict)  # job: the last sign of life of any of its processes, ns
     lost: set = field(default_factory=set)  # jobs whose semq has said that the lock was lost
+    expired: set = field(default_factory=set)  # tickets of holders that never said goodbye
     unwatched: set = field(default_factory=set)  # jobs whose semq was killed, and could not say so
     # The largest concurrency that may be in force, from a moment on: [(ns, limit)].
     limits: list = field(default_factory=list)
@@ -76,8 +77,8 @@ class Findings:
     recoveries: int = 0
     losses: int = 0  # locks lost while the command was inside
     margin: tuple = None  # ns, what: least time from a lost holder's last sign of life to the next entry
-    margins: int = 0
-    handover: tuple = (0, "")  # ns, what: most time of that kind
+    silent_margin: tuple = None  # the same of those that never said goodbye
+    handover: tuple = None  # ns, what: most time of that kind
     silence: tuple = (0, 0)  # longest time without a grant, and when: ns
     completed: int = 0
     unknown: int = 0
@@ -110,7 +111,7 @@ def judge(sections, evidence, final):
         slots.setdefault(section.slot, []).append(section)
     for slot, those in slots.items():
         _exclusion(those, found)
-        _margins(those, found)
+        _margins(those, evidence, found)
         _updates(those, final[slot], found)
         _tokens(those, found)
     _concurrency(order, evidence, found)
@@ -153,17 +154,20 @@ def _exclusion(those, found):
             last = section
 
 
-def _margins(those, found):
+def _margins(those, evidence, found):
     """From the last sign of life of a holder that has lost its lock to the next entry."""
     for section, after in zip(those, those[1:]):
         if not section.lost:
             continue
-        found.margins += 1
         margin = after.entry - section.end
         where = f"from job {section.job}, dead at {section.end / 1e9:.6f}, to job {after.job}, slot {section.slot}"
         if found.margin is None or margin < found.margin[0]:
             found.margin = (margin, where)
-        if margin > found.handover[0]:
+        if section.ticket not in evidence.expired:
+            continue
+        if found.silent_margin is None or margin < found.silent_margin[0]:
+            found.silent_margin = (margin, where)
+        if found.handover is None or margin > found.handover[0]:
             found.handover = (margin, where)
 
 

@@ -5,6 +5,7 @@ from plan import JOBS
 from remote import plan as remote_plan
 
 MINIMUM, MINIMUM_SECONDS = 20, 60
+LONG_SECONDS = 240  # in which every kind of fault comes
 
 
 def cuts(each):
@@ -13,6 +14,23 @@ def cuts(each):
 
 def kills(each):
     return sum(each.done[kind] for kind in remote_plan.KILLS)
+
+
+TIMES = (
+    # From the last sign of life of a lost holder's processes to the next entry.
+    ("smallest margin", min),
+    ("  where nobody said goodbye", min),
+    ("longest wait for a dead lease", max),
+    # From the kill of a command or a whole host.
+    ("longest recovery from a kill", max),
+)
+
+
+def measured(each, name):
+    """(ns, where), or nothing."""
+    found = each.findings
+    recovery = found.recovery if found.recoveries else None
+    return dict(zip((name for name, _ in TIMES), (found.margin, found.silent_margin, found.handover, recovery)))[name]
 
 
 def figures(rounds):
@@ -36,17 +54,13 @@ def figures(rounds):
     table.row("  of disturbed waiters", lambda each: each.findings.passed)
     table.row("slots leaked", lambda each: len(each.leaks))
     table.row("processes leaked", lambda each: each.left_over)
-    table.times("smallest margin", lambda each: each.findings.margin and each.findings.margin[0], min)
-    table.times("longest wait for a dead lease", lambda each: each.findings.handover[0], max)
-    table.row("kills inside, recovered from", lambda each: each.findings.recoveries)
-    table.times("longest recovery", lambda each: each.findings.recovery[0], max)
+    for name, choose in TIMES:
+        table.times(name, lambda each: (measured(each, name) or [None])[0], choose)
     table.times("longest without a grant", lambda each: each.findings.silence[0], max)
     for each in rounds:
-        if each.findings.margin:
-            print(f"smallest margin at N = {each.concurrency}: {each.findings.margin[1]}")
-            print(f"longest wait for a dead lease at N = {each.concurrency}: {each.findings.handover[1]}")
-        if each.findings.recoveries:
-            print(f"longest recovery at N = {each.concurrency}: {each.findings.recovery[1]}")
+        for name, _ in TIMES:
+            if measured(each, name):
+                print(f"{name} at N = {each.concurrency}: {measured(each, name)[1]}")
         for text in each.findings.unexplained[:3]:
             print(f"an inversion at N = {each.concurrency} that no fault explains: {text}")
     report.exits(rounds)
@@ -61,6 +75,7 @@ def checks(rounds, seconds, without):
         for what, count in (("cuts", cuts), ("kills", kills), ("resumes", lambda each: each.told["resumed"])):
             total = sum(map(count, rounds))
             checks.check(total >= MINIMUM, f"only {total} {what}")
+    if seconds >= LONG_SECONDS and not without:
         missing = [kind for kind in remote_plan.FAULTS if not any(each.done[kind] for each in rounds)]
         checks.check(not missing, "kinds of faults that never came", missing)
     return checks

@@ -234,6 +234,7 @@ class Round(Drive):
             self.problems.append(f"the queue does not run empty: {len(stuck)} jobs are left after 60 s:{about}")
         self._await_silence()
         self._read_signs()
+        self._read_history()
 
     def _await_silence(self):
         """Leases that nobody renews end, and with them all processes."""
@@ -268,6 +269,16 @@ class Round(Drive):
         for number in self.entered:
             at = number * SIGNS
             self.evidence.signs[number] = max(int.from_bytes(self.signs[at + i : at + i + 8], "little") for i in (0, 8))
+
+    def _read_history(self):
+        """Who was lost without a word: only to tell the kinds of margins apart."""
+        for path in (f"{self.path}.history.1", f"{self.path}.history"):
+            try:
+                with open(self.site.bench.root + path) as file:
+                    events = [json.loads(line) for line in file]
+            except OSError:
+                continue
+            self.evidence.expired.update(event["ticket"] for event in events if event["event"] == "lost")
 
     def leaked(self):
         """All slots can be had at once, one more can't, and no lock is left."""
