@@ -1,0 +1,118 @@
+import Foundation
+import Testing
+
+@testable import SSHTransport
+
+/// Each runs in a process of its own, so that nothing else opens descriptors there.
+@Suite struct LeakTests {
+    @Test func aThousandSessionsLeaveNothing() async {
+        await #expect(processExitsWith: .success) {
+            let server = try LoopbackServer(["LogLevel ERROR"])
+            let options = try server.options()
+            let usage = try Usage.growth(warm: 50, rounds: 1000) { round in
+                let session = try SSHSession.connect(to: SSHDestination(host: "lab"), options: options)
+                if round % 20 == 0 { try #require(session.run("exit 3").exit == .exited(3)) }
+                session.close()
+            }
+            usage.exit()
+        }
+    }
+
+    @Test func connectsThatComeToNothingLeaveNothing() async {
+        await #expect(processExitsWith: .success) {
+            let server = try LoopbackServer(["LogLevel ERROR", "MaxStartups 1000", "PasswordAuthentication no"])
+            let key = server.workshop.read("host_ed25519.pub")
+            try server.workshop.write("known_hosts", "known \(key)")
+            try server.workshop.key("other")
+            let usage = try Usage.growth(warm: 20, rounds: 200) { round in
+                // Cut, cancelled, refused: at another byte each time.
+                let cancellation = SSHCancellation()
+                let meddler = try Meddler(before: server.port, round % 2 == 0 ? .close : .silence, after: round * 9)
+                Thread.detachNewThread {
+                    meddler.deed.wait()
+                    cancellation.cancel()
+                }
+                let identity = round % 3 == 0 ? "other" : "id"
+                let lines = [
+                    "Port \(meddler.port)", "HostKeyAlias known", "IdentityFile \(server.workshop.path(identity))",
+                ]
+                let session = try? server.connect(lines) { $0.cancellation = cancellation }
+                session?.close()
+                meddler.deed.signal()
+            }
+            usage.exit()
+        }
+    }
+
+    @Test func sessionsThatAreLostLeaveNothing() async {
+        await #expect(processExitsWith: .success) {
+            let server = try LoopbackServer(["LogLevel ERROR"])
+            let options = try server.options()
+            let usage = try Usage.growth(warm: 20, rounds: 200) { round in
+                let session = try SSHSession.connect(to: SSHDestination(host: "lab"), options: options)
+                let ends = try Ends()
+                let channel = try session.exec("yes", input: -1, output: ends.theirs, error: -1)
+                _ = ends.read(1 + round)
+                switch round % 3 {
+                case 0: for pid in server.sessions { kill(pid, SIGKILL) }
+                case 1: session.abort()
+                default: channel.close()
+                }
+                _ = channel.wait()
+                close(ends.ours)
+                session.close()
+            }
+            usage.exit()
+        }
+    }
+}
+
+/// What this process holds.
+struct Usage {
+    var descriptors: Int
+    var threads: Int
+    /// Resident memory, in KiB.
+    var memory: Int
+
+    static var now: Usage {
+        let statm = FileManager.default.contents(atPath: "/proc/self/statm") ?? Data()
+        let pages = String(decoding: statm, as: UTF8.self).split(separator: " ").dropFirst().first.flatMap { Int($0) }
+        return Usage(
+            descriptors: count("/proc/self/fd"), threads: count("/proc/self/task"), memory: (pages ?? 0) * 4)
+    }
+
+    private static func count(_ folder: String) -> Int {
+        (try? FileManager.default.contentsOfDirectory(atPath: folder).count) ?? 0
+    }
+
+    /// What so many rounds add, once the first few have filled every cache.
+    static func growth(warm: Int, rounds: Int, _ body: (Int) throws -> Void) throws -> Usage {
+        for round in 0..<warm { try body(round) }
+        let before = settled()
+        for round in 0..<rounds { try body(round) }
+        let after = settled(near: before)
+        return Usage(
+            descriptors: after.descriptors - before.descriptors, threads: after.threads - before.threads,
+            memory: after.memory - before.memory)
+    }
+
+    /// The tests' own threads take a moment to end.
+    private static func settled(near before: Usage? = nil) -> Usage {
+        var usage = now
+        for _ in 0..<100 {
+            usleep(20_000)
+            let next = now
+            let isSettled = next.threads == usage.threads && next.descriptors == usage.descriptors
+            usage = next
+            if let before, usage.threads > before.threads || usage.descriptors > before.descriptors { continue }
+            if isSettled { break }
+        }
+        return usage
+    }
+
+    /// Ends the process: well if nothing was added. An allocator keeps a few pages to itself.
+    func exit() -> Never {
+        print("\(self)")
+        Foundation.exit(descriptors <= 0 && threads <= 0 && memory < 6 << 10 ? 0 : 1)
+    }
+}
