@@ -98,33 +98,33 @@ public struct SemaphoreQueue: Sendable {
     // MARK: the queue as a whole
 
     /// Who holds and who waits, at one moment. Takes no lock.
-    /// - Throws: ``SemaphoreError`` when there is no such queue, or it can't be read.
-    public func status() throws -> QueueStatus {
-        switch place {
-        case .here: try QueueStatus(path: path)
-        case .there(let host, let remotePath):
-            try RemoteSemaphore(name: path, path: remotePath, host: host, options: RemoteSemaphore.Options()).status()
-        }
-    }
+    /// - Throws: ``SemaphoreError`` when there is no such queue, or it can't be read or reached.
+    public func status() async throws -> QueueStatus { try await ask { try $0.status() } }
 
     /// Sets how many may hold at a time, for all, from now on. Makes the queue if it is missing. A higher
     /// number lets waiters in at once; with a lower one nobody is granted until enough have ended.
     /// - Throws: ``SemaphoreError``.
-    public func setConcurrency(_ concurrency: Int) throws {
+    public func setConcurrency(_ concurrency: Int) async throws {
         guard Request.concurrencies.contains(concurrency) else {
             throw SemaphoreError(.usage, "\(path): a concurrency of \(concurrency): wants \(Request.concurrencyWanted)")
         }
-        _ = try Administration(path, create: true).setConcurrency(concurrency)
+        _ = try await ask {
+            try $0.administration(create: true, anyFilesystem: false).setConcurrency(concurrency)
+        }
     }
 
     /// Grants nobody until ``resume()``; those who hold go on.
     /// - Parameter reason: told to those who wait.
     /// - Throws: ``SemaphoreError``.
-    public func pause(reason: String) throws { _ = try Administration(path, create: false).pause(reason: reason) }
+    public func pause(reason: String) async throws {
+        _ = try await ask { try $0.administration(create: false, anyFilesystem: false).pause(reason: reason) }
+    }
 
     /// Grants again.
     /// - Throws: ``SemaphoreError``.
-    public func resume() throws { _ = try Administration(path, create: false).resume() }
+    public func resume() async throws {
+        _ = try await ask { try $0.administration(create: false, anyFilesystem: false).resume() }
+    }
 }
 
 // MARK: -
@@ -176,24 +176,37 @@ extension SemaphoreQueue {
         return request
     }
 
+    private func semaphore(_ options: RemoteSemaphore.Options) -> any NamedSemaphore {
+        switch place {
+        case .here: LocalSemaphore(path)
+        case .there(let host, let remotePath):
+            RemoteSemaphore(name: path, path: remotePath, host: host, options: options)
+        }
+    }
+
+    /// What is done at once on this host, and takes an answer on another.
+    private func ask<Answer: Sendable>(
+        _ body: @escaping @Sendable (any NamedSemaphore) throws -> Answer
+    ) async throws -> Answer {
+        let semaphore = semaphore(RemoteSemaphore.Options())
+        guard case .there = place else { return try body(semaphore) }
+        return try await Self.onThread { try body(semaphore) }
+    }
+
     /// - Returns: nil if not granted within the request's limit.
     private func acquire(_ request: Request, lease: Duration) async throws -> (any Grant)? {
-        let semaphore: any NamedSemaphore
-        switch place {
-        case .here(let kept):
+        if case .here(let kept) = place {
             // Straight through on this thread, if nobody stands in the way: a few calls that don't block.
             var first = request
             (first.limit, first.mutexLimit) = (.zero, .zero)
             let outcome = try Member.acquire(path, first, alarm: Alarm(), observer: Unobserved(), keeping: kept)
             if case .granted(let grant) = outcome { return grant }
             if case .busy = outcome, request.limit == .zero { return nil }
-            semaphore = LocalSemaphore(path)
-        case .there(let host, let remotePath):
-            var options = RemoteSemaphore.Options()
-            options.lease = lease
-            options.held = Permit.enclosing.environment
-            semaphore = RemoteSemaphore(name: path, path: remotePath, host: host, options: options)
         }
+        var options = RemoteSemaphore.Options()
+        options.lease = lease
+        options.held = Permit.enclosing.environment
+        let semaphore = semaphore(options)
         let alarm = Alarm()
         let outcome = try await withTaskCancellationHandler {
             try await Self.onThread {
