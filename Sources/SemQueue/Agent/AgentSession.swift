@@ -63,6 +63,7 @@ final class AgentSession {
             for visitor in visitors { visitor.stream.close() }
         }
         tellWhoWeAre()
+        task.renewed(until: lease.end)
         try task.start()
         while true {
             let (messages, isOver) = try task.advance()
