@@ -75,4 +75,5 @@ class Board:
         os.rename(self.progress + ".new", self.progress)
 
 
-Board(sys.argv[1], sys.argv[2]).run()
+if __name__ == "__main__":
+    Board(sys.argv[1], sys.argv[2]).run()

@@ -6,7 +6,6 @@ Fails if one of the images that went through the queue came out wrong.
 import datetime
 import hashlib
 import json
-import os
 import pathlib
 import random
 import shutil
@@ -16,6 +15,8 @@ import sys
 import tempfile
 import time
 
+from screen import Screen, bold, dim, green, red
+
 HERE = pathlib.Path(__file__).resolve().parent
 SIZE = 2048
 # Who comes in this order: what for, and with what priority.
@@ -24,45 +25,6 @@ JOBS = [
     ("nightly: soak test", -10), ("eve: power measurement", 0), ("joe: boot time", 0), ("ann: bring-up, again", 0),
     ("demo for the customer", 10), ("ci: commit c01dbee", 0), ("ben: USB fix, again", 0), ("zoe: new driver", 0),
 ]
-TERMINAL = sys.stdout.isatty()
-COLOUR = TERMINAL and not os.environ.get("NO_COLOR")
-
-
-def styled(text, *codes):
-    return f"\x1b[{';'.join(codes)}m{text}\x1b[0m" if COLOUR else text
-
-
-def bold(text): return styled(text, "1")
-def dim(text): return styled(text, "2")
-def red(text): return styled(text, "31")
-def green(text): return styled(text, "32")
-
-
-class Screen:
-    """A block of lines at the bottom that is redrawn; in a log, a block from time to time."""
-
-    EVERY = 3  # seconds between two blocks in a log
-
-    def __init__(self):
-        self.height, self.last = 0, None
-
-    def show(self, lines):
-        if TERMINAL:
-            columns, rows = shutil.get_terminal_size()
-            lines = [line[:columns - 1] for line in lines][:rows - 2]
-            lines = [dim(line) if "TICKET" in line else green(line) if line.startswith("  slot") else line for line in lines]
-            up = f"\x1b[{self.height}A" if self.height else ""
-            sys.stdout.write(up + "".join(f"\r{line}\x1b[K\n" for line in lines) + "\x1b[J")
-            self.height = len(lines)
-        elif self.last is None or time.monotonic() - self.last >= self.EVERY:
-            self.last = time.monotonic()
-            print("\n".join(lines) + "\n")
-        sys.stdout.flush()
-
-    def clear(self):
-        if TERMINAL and self.height:
-            sys.stdout.write(f"\x1b[{self.height}A\x1b[J")
-            self.height = 0
 
 
 class Job:
@@ -224,7 +186,8 @@ def main():
         shutil.rmtree(folder, ignore_errors=True)
 
 
-try:
-    sys.exit(main())
-except KeyboardInterrupt:
-    sys.exit(130)
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)
