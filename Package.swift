@@ -6,6 +6,7 @@ let package = Package(
     platforms: [.macOS(.v15)],
     products: [
         .library(name: "SemQueue", targets: ["SemQueue"]),
+        .library(name: "SSHTransport", targets: ["SSHTransport"]),
         .executable(name: "semq", targets: ["SemQueueCLI"]),
     ],
     targets: [

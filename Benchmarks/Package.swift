@@ -7,7 +7,9 @@ let package = Package(
     dependencies: [.package(name: "minimalci", path: "..")],
     targets: [
         .executableTarget(
-            name: "APIBenchmark", dependencies: [.product(name: "SemQueue", package: "minimalci")])
+            name: "APIBenchmark", dependencies: [.product(name: "SemQueue", package: "minimalci")]),
+        .executableTarget(
+            name: "TransferBenchmark", dependencies: [.product(name: "SSHTransport", package: "minimalci")]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -4,14 +4,16 @@ import argparse
 import os
 import sys
 
-from . import api, fifty, footprint, recovery, startup, thousand
+from . import api, before, cold, fifty, files, footprint, handover, recovery, resume, startup, thousand, warm
 from .bench import Bench
 from .machine import Machine
 from .report import page
 
 ROWS = {
     "startup": startup.measure, "fifty": fifty.measure, "thousand": thousand.measure, "recovery": recovery.measure,
-    "api": api.measure, "footprint": footprint.measure,
+    "api": api.measure, "footprint": footprint.measure, "before": before.measure,
+    "cold": cold.measure, "warm": warm.measure, "handover": handover.measure, "files": files.measure,
+    "resume": resume.measure,
 }
 
 

@@ -1,20 +1,11 @@
 """Acquire and release through the library, in one process, nobody else there."""
 
-import os
 import subprocess
-import sys
 
-from . import processes
+from . import processes, programs
 from .bench import Bench
 from .figures import Figure
 from .report import Row, Verdict
-
-
-def build(bench: Bench) -> str:
-    scratch = os.path.join(bench.sources, ".build")
-    words = ["swift", "build", "-c", "release", "--package-path", bench.sources, "--scratch-path", scratch]
-    subprocess.run(words, check=True, stdout=sys.stderr)
-    return os.path.join(scratch, "release", "APIBenchmark")
 
 
 def output(words: list[str]) -> list[str]:
@@ -22,7 +13,7 @@ def output(words: list[str]) -> list[str]:
 
 
 def measure(bench: Bench) -> list[Row]:
-    program = build(bench)
+    program = programs.build(bench, "APIBenchmark")
     count = "2000" if bench.quick else "20000"
     ours: list[float] = []
     on_main: list[float] = []

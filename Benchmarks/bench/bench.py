@@ -41,7 +41,8 @@ class Bench:
 
     def peer_versions(self) -> list[str]:
         def first(words: list[str]) -> str:
-            out = subprocess.run(words, capture_output=True, text=True, check=False).stdout
+            out = subprocess.run(
+                words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False).stdout
             return out.strip().splitlines()[0]
 
         return [
@@ -49,6 +50,7 @@ class Bench:
             first(["flock", "--version"]),
             first(["sem", "--version"]),
             first(["tsp", "-V"]).split(" - ")[0],
+            first(["ssh", "-V"]).split(",")[0],
         ]
 
 

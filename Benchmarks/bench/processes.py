@@ -66,6 +66,19 @@ def children(pid: int) -> list[int]:
     return direct + [below for child in direct for below in children(child)]
 
 
+def words(pid: int) -> list[str]:
+    """What it was called with."""
+    return read(f"/proc/{pid}/cmdline").split("\0")[:-1]
+
+
+def named(called: list[str]) -> int:
+    """The one that was called with these words, wherever it runs, as this side numbers it."""
+    pids = [int(entry) for entry in os.listdir("/proc") if entry.isdigit() and words(int(entry)) == called]
+    if len(pids) != 1:
+        raise RuntimeError(f"{len(pids)} processes, not one, are: {' '.join(called)}")
+    return pids[0]
+
+
 def cpu_ns(pid: int) -> int:
     """Time on a processor, of all threads (schedstat: clock ticks are too coarse)."""
     try:

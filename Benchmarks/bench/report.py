@@ -26,6 +26,15 @@ class Verdict:
 
 
 @dataclass
+class Head:
+    """What a row is about, whether it can be measured here or not."""
+
+    name: str
+    what: str
+    target: str
+
+
+@dataclass
 class Row:
     name: str
     what: str
@@ -38,6 +47,10 @@ class Row:
     columns: list[str] = field(default_factory=list)
     lines: list[list[str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+
+def unmeasured(head: Head, why: str) -> Row:
+    return Row(**vars(head), figure="–", ratio="–", verdict=f"**not measured**: {why}", method=f"Not measured: {why}.")
 
 
 def table(columns: list[str], lines: list[list[str]]) -> str:

@@ -1,18 +1,23 @@
 """A whole process, nobody else there."""
 
+import subprocess
+from typing import Callable
+
 from . import processes
 from .bench import Bench
 from .figures import Figure, ratio
 from .report import Row, Verdict
-import subprocess
 
 
-def rounds(bench: Bench, commands: list[list[str]], count: int) -> list[list[float]]:
+def rounds(
+    bench: Bench, commands: list[list[str]], count: int, at: Callable[[list[str]], list[str]] = lambda words: words,
+) -> list[list[float]]:
+    """The ns of each command, by turns. `at`: what to start a program by elsewhere."""
     listing, out = bench.log(), bench.log()
     with open(listing, "w", encoding="utf-8") as file:
         file.write("".join("\t".join(words) + "\n" for words in commands))
-    subprocess.run([bench.helper("spawn"), str(count), listing, out], env=processes.ENVIRONMENT, check=True,
-                   stdout=subprocess.DEVNULL)
+    subprocess.run(at([bench.helper("spawn"), str(count), listing, out]), env=processes.ENVIRONMENT, check=True,
+                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     lines = processes.read(out).splitlines()
     return [list(column) for column in zip(*([float(word) for word in line.split()] for line in lines))]
 
