@@ -23,7 +23,7 @@ package final class HostWatch: Sendable {
     /// - Throws: ``SemaphoreError`` when there can be no more threads.
     package init(_ semaphores: [RemoteSemaphore], _ statuses: [QueueStatus]) throws(SemaphoreError) {
         self.semaphores = semaphores
-        state = Guarded(State(statuses: Dictionary(uniqueKeysWithValues: statuses.map { ($0.semaphore, $0) })))
+        state = Guarded(State(statuses: Dictionary(statuses.map { ($0.semaphore, $0) }) { first, _ in first }))
         try BlockingThread.start { [self] in
             while look() {}
         }.detach()

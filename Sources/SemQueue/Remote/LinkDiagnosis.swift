@@ -151,7 +151,7 @@ package struct LinkDiagnosis {
             )
             return false
         }
-        let findings = SSHTrial(output.err, exitCode: output.status, host: name, port: port).findings(canAsk: canAsk)
+        let findings = SSHTrial(output.err, host: name, port: port).findings(canAsk: canAsk)
         for finding in findings { tell(finding) }
         return !findings.contains { $0.verdict == .bad }
     }

@@ -39,8 +39,10 @@ package struct RemoteDiagnosis {
             let theirs = answer["version"] ?? "?"
             let place = "\(answer["user"] ?? "?")@\(answer["host"] ?? "?")"
             let way = host.hasUploaded ? "put there just now as" : "found as"
-            let command = host.agent.command
-            let text = "version \(theirs), \(way) \(command.dropLast(" agent".count)), runs as \(place)"
+            let program = host.agent.command.dropLast(" agent".count)
+            // As it is in PATH there, or below the home folder.
+            let text =
+                "version \(theirs), \(way) \(program.contains("/") ? "~/" : "")\(program), runs as \(place)"
             if theirs == version {
                 tell(.init(subject: "semq", verdict: .good, text: text))
             } else {

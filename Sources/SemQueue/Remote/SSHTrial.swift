@@ -6,15 +6,19 @@ struct SSHTrial {
     var port: Int
     /// Each line that ssh printed on standard error, without “debug1: ”.
     private let lines: [Substring]
-    /// Nil where it stood still.
-    private let exitCode: Int32?
+    /// Of these, what it would have said without `-v`.
+    private let spoken: [Substring]
 
-    init(_ err: String, exitCode: Int32?, host: String, port: Int) {
+    /// - Parameter err: what `ssh -v` has printed on standard error.
+    init(_ err: String, host: String, port: Int) {
         self.host = host
         self.port = port
-        self.exitCode = exitCode
-        lines = err.split(whereSeparator: \.isNewline).map { $0.hasPrefix("debug1: ") ? $0.dropFirst(8) : $0 }
+        let all = err.split(whereSeparator: \.isNewline)
+        lines = all.map { $0.hasPrefix(Self.mark) ? $0.dropFirst(Self.mark.count) : $0 }
+        spoken = all.filter { !$0.hasPrefix(Self.mark) && !$0.hasPrefix("OpenSSH_") }
     }
+
+    private static let mark = "debug1: "
 
     /// In order, up to the first that makes the rest impossible.
     /// - Parameter canAsk: there is somebody at a terminal, whom `ssh` may ask for a password.
@@ -60,11 +64,9 @@ struct SSHTrial {
                 "\(attempts.joined(by: "; ")): the host is there, and no SSH server at that port; start it, or name "
                     + "its port: ssh://\(host):PORT/path")
         }
-        guard exitCode == 0 else {
-            let said = attempts.isEmpty ? complaint : attempts.joined(by: "; ")
-            return bad("\(said): is the host up, and does a firewall let port \(port) through?")
-        }
-        return nil
+        guard authenticated == nil else { return nil }
+        let said = attempts.isEmpty ? complaint : attempts.joined(by: "; ")
+        return bad("\(said): is the host up, and does a firewall let port \(port) through?")
     }
 
     /// The address that answered.
@@ -128,8 +130,7 @@ struct SSHTrial {
         }
         guard refused else {
             return .init(
-                subject: "log-in", verdict: .bad, text: "\(complaint)",
-                code: exitCode == nil ? .unreachable : .permission)
+                subject: "log-in", verdict: .bad, text: "broken off: \(complaint)", code: .unreachable)
         }
         let tried = lines.filter { $0.hasPrefix("Offering public key: ") }
             .compactMap { $0.tail(behind: "Offering public key: ").split(separator: " ").first }
@@ -168,8 +169,8 @@ struct SSHTrial {
 
     /// What `ssh` says last.
     private var complaint: String {
-        let last = lines.last.map(String.init) ?? "ssh says nothing"
-        return exitCode == nil ? "it stands still; the last that ssh said: \(last)" : last
+        let last = spoken.isEmpty ? lines.suffix(1) : spoken.suffix(2)
+        return last.isEmpty ? "ssh says nothing" : last.map(String.init).joined(by: "; ")
     }
 }
 
