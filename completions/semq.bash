@@ -18,7 +18,7 @@ _semq() {
     if [ "$cur" = = ]; then cur=; elif [ "$prev" = = ]; then prev=${words[COMP_CWORD - 2]}; fi
 
     if [ "$COMP_CWORD" = 1 ]; then
-        mapfile -t COMPREPLY < <(compgen -W "acquire status set release history doctor help --help --version" -- "$cur")
+        mapfile -t COMPREPLY < <(compgen -W "acquire status set release history doctor agent help --help --version" -- "$cur")
         return
     fi
     # Behind -- stands somebody else's command.
@@ -39,29 +39,38 @@ _semq() {
     case ${words[1]} in
         acquire)
             options="--nonblock --nb --wait --timeout --conflict-exit-code --command --description --priority
-                --concurrency --existing --any --all --any-filesystem --quiet --verbose --help"
-            values="-w --wait --timeout -E --conflict-exit-code -c --command -m --description --priority --concurrency"
+                --concurrency --existing --any --all --any-filesystem --quiet --verbose --lease --on-lost
+                --retry-connect --there --rsh --no-bootstrap --help"
+            values="-w --wait --timeout -E --conflict-exit-code -c --command -m --description --priority --concurrency
+                --lease --retry-connect"
             ;;
-        status) options="--json --watch --help" ;;
+        status) options="--json --watch --rsh --no-bootstrap --help" ;;
         set)
-            options="--concurrency --pause --resume --any-filesystem --help"
+            options="--concurrency --pause --resume --any-filesystem --rsh --no-bootstrap --help"
             values="--concurrency --pause"
             ;;
         release)
-            options="--ticket --reason --grace --help"
+            options="--ticket --reason --grace --rsh --no-bootstrap --help"
             values="--ticket --reason --grace"
             ;;
-        history) options="--json --help" ;;
-        doctor) options="--help" ;;
+        history) options="--json --rsh --no-bootstrap --help" ;;
+        doctor) options="--rsh --no-bootstrap --help" ;;
+        agent) options="--restrict --existing --help" ;;
         help)
-            mapfile -t COMPREPLY < <(compgen -W "acquire status set release history doctor" -- "$cur")
+            mapfile -t COMPREPLY < <(compgen -W "acquire status set release history doctor agent" -- "$cur")
             return
             ;;
         *) return ;;
     esac
     if [ "$prev" = --ticket ]; then
         mapfile -t COMPREPLY < <(compgen -W "$(_semq_tickets)" -- "$cur")
-    elif [[ " $values " == *" $prev "* ]]; then
+    elif [ "$prev" = --on-lost ]; then
+        mapfile -t COMPREPLY < <(compgen -W "kill warn" -- "$cur")
+    elif [ "$prev" = --rsh ]; then
+        mapfile -t COMPREPLY < <(compgen -c -- "$cur")
+    elif [ "$prev" = --restrict ]; then
+        mapfile -t COMPREPLY < <(compgen -d -- "$cur")
+    elif [[ " ${values//$'\n'/ } " == *" $prev "* ]]; then
         return
     elif [[ $cur == -* ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$options" -- "$cur")

@@ -9,11 +9,15 @@ import Testing
             [
                 "-n, --nonblock", "-w, --wait", "-E, --conflict-exit-code", "-c, --command", "-m, --description",
                 "--priority", "--concurrency", "--existing", "--any", "--all", "--any-filesystem", "-q, --quiet",
-                "-v, --verbose", "SEMQ_SEMAPHORE", "SEMQ_TICKET", "SEMQ_SLOT", "SEMQ_TOKEN",
+                "-v, --verbose", "--lease", "--on-lost", "--retry-connect", "--there", "--rsh", "--no-bootstrap",
+                "SEMQ_SEMAPHORE", "SEMQ_TICKET", "SEMQ_SLOT", "SEMQ_TOKEN",
             ]
         ),
-        ("status", ["--json", "--watch"]), ("set", ["--concurrency", "--pause", "--resume"]),
-        ("release", ["--ticket", "--reason", "--grace"]), ("history", ["--json"]), ("doctor", ["SEMAPHORE"]),
+        ("status", ["--json", "--watch", "--rsh", "--no-bootstrap"]),
+        ("set", ["--concurrency", "--pause", "--resume", "--rsh", "--no-bootstrap"]),
+        ("release", ["--ticket", "--reason", "--grace", "--rsh", "--no-bootstrap"]),
+        ("history", ["--json", "--rsh", "--no-bootstrap"]), ("doctor", ["SEMAPHORE", "--rsh", "--no-bootstrap"]),
+        ("agent", ["--restrict", "--existing"]), ("link", ["HOST COMMAND"]),
     ])
     func helpNamesEveryOptionAndFitsAScreen(_ command: String, _ words: [String]) throws {
         let sandbox = try Sandbox()
