@@ -35,6 +35,11 @@ import Testing
         let status = try QueueStatus(path: path)
         #expect(status.holders.count == 1 && status.waiting.count == 4096)
         #expect(status.waiting.allSatisfy { $0.party.description == "one of many" })
+        // All of them are seen from elsewhere, too.
+        let bench = try Bench(sandbox)
+        let seen = try bench.semq("status", "bench:\(path)")
+        #expect(seen.status == .exited(0) && seen.out.hasPrefix("bench:\(path): held, 4096 waiting\n"), "\(seen.err)")
+        #expect(seen.out.split(separator: "\n").count { $0.hasSuffix("  one of many") } == 4096)
 
         // One leaves, one comes.
         description.unlock(LockSpace.placeAndMember(Ticket(priority: 0, number: first + 7)))
