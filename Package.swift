@@ -18,7 +18,8 @@ let package = Package(
             linkerSettings: [.linkedLibrary("crypto"), .linkedLibrary("z")]),
         .target(name: "SemQueue", dependencies: ["CSemQueue", "SSHTransport"]),
         .executableTarget(name: "SemQueueCLI", dependencies: ["CSemQueue", "SemQueue"]),
-        .testTarget(name: "SSHTransportTests", dependencies: ["SSHTransport", "SemQueueTestSupport"]),
+        .testTarget(
+            name: "SSHTransportTests", dependencies: ["SSHTransport", "SemQueueTestSupport"], exclude: ["hostile.py"]),
         .testTarget(name: "SemQueueTests", dependencies: ["CSemQueue", "SemQueue"]),
         .target(name: "SemQueueTestSupport", path: "Tests/Support", exclude: ["hosts"]),
         .testTarget(name: "SemQueueCLITests", dependencies: ["SemQueueCLI", "SemQueueTestSupport"]),
@@ -26,8 +27,10 @@ let package = Package(
         .executableTarget(name: "SemQueueWorker", path: "Tests/Worker"),
         .testTarget(
             name: "SemQueueFaultTests", dependencies: ["SemQueue", "SemQueueInjector", "SemQueueTestSupport"]),
+        .executableTarget(name: "SemQueueLibraryClient", dependencies: ["SemQueue"], path: "Tests/LibraryClient"),
         .testTarget(
-            name: "SemQueueRemoteTests", dependencies: ["SemQueueCLI", "SemQueueTestSupport", "SemQueueWorker"]),
+            name: "SemQueueRemoteTests",
+            dependencies: ["SemQueueCLI", "SemQueueLibraryClient", "SemQueueTestSupport", "SemQueueWorker"]),
     ],
     swiftLanguageModes: [.v6]
 )

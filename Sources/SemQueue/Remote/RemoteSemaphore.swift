@@ -144,6 +144,7 @@ package final class RemoteHost: Sendable {
     }
 
     private static let mostIdle = 4
+    /// How often that was done. Held meanwhile: whoever comes then waits for it.
     private let uploads = Guarded(0)
     let agent: AgentCommand
     private let bootstrap: (@Sendable (Alarm) throws -> Void)?
@@ -177,6 +178,7 @@ package final class RemoteHost: Sendable {
     /// A new conversation, open.
     /// - Parameter isAttended: somebody is there to answer questions.
     func connect(_ alarm: Alarm, deadline: Duration?, isAttended: Bool = true) throws -> Conversation {
+        let before = uploads.withLock(\.self)
         let conversation = try Conversation(agent, isAttended: isAttended)
         do {
             try conversation.open(alarm, deadline: deadline)
@@ -184,8 +186,11 @@ package final class RemoteHost: Sendable {
         } catch let error as SemaphoreError where [ENOENT, EACCES, ENOEXEC].contains(error.systemError) {
             guard let bootstrap else { throw error }
             conversation.close()
-            try bootstrap(alarm)
-            uploads.withLock { $0 += 1 }
+            try uploads.withLock { count in
+                guard count == before else { return }
+                try bootstrap(alarm)
+                count += 1
+            }
             let conversation = try Conversation(agent, isAttended: isAttended)
             try conversation.open(alarm, deadline: deadline)
             return conversation

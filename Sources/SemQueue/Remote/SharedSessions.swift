@@ -6,6 +6,8 @@ internal import SSHTransport
 final class SharedSessions: Sendable {
     let target: Address.Host
     private let sessions = Guarded<[SSHSession]>([])
+    /// Held while connecting: whoever comes meanwhile waits for that session and shares it, or its failure.
+    private let connecting = Guarded<(at: Duration, error: SSHError)?>(nil)
 
     init(_ target: Address.Host) { self.target = target }
 
@@ -16,21 +18,40 @@ final class SharedSessions: Sendable {
     func exec(
         _ command: String, isFresh: Bool, _ ends: Link.Ends, _ cancellation: SSHCancellation
     ) throws(SSHError) -> SSHChannel {
-        if !isFresh {
-            for session in living() {
-                // A server has room for so many channels in a session (MaxSessions), and says no to the next.
-                if let channel = try? open(command, on: session, ends) { return channel }
+        guard !isFresh else { return try open(command, on: connect(cancellation), ends) }
+        let begun = Duration.monotonic()
+        if let channel = share(command, ends) { return channel }
+        let result = connecting.withLock { failure -> Result<SSHChannel, SSHError> in
+            if let channel = share(command, ends) { return .success(channel) }
+            if let failure, failure.at > begun { return .failure(failure.error) }
+            do throws(SSHError) {
+                return .success(try open(command, on: connect(cancellation), ends))
+            } catch {
+                if error.kind != .cancelled { failure = (.monotonic(), error) }
+                return .failure(error)
             }
         }
+        return try result.get()
+    }
+
+    /// A channel on a session that is there. A server has room for so many channels in a session (MaxSessions), and
+    /// says no to the next.
+    private func share(_ command: String, _ ends: Link.Ends) -> SSHChannel? {
+        for session in living() {
+            if let channel = try? open(command, on: session, ends) { return channel }
+        }
+        return nil
+    }
+
+    private func connect(_ cancellation: SSHCancellation) throws(SSHError) -> SSHSession {
         var options = SSHOptions()
         options.cancellation = cancellation
         // A library has no terminal to ask on.
         options.askPassphrase = { _, _ in nil }
         let session = try SSHSession.connect(
             to: SSHDestination(host: target.name, user: target.user, port: target.port), options: options)
-        let channel = try open(command, on: session, ends)
         sessions.withLock { $0.insert(session, at: 0) }
-        return channel
+        return session
     }
 
     private func living() -> [SSHSession] {
@@ -60,6 +81,8 @@ final class SessionCarrier: LinkCarrier, Sendable {
 
     init(_ sessions: SharedSessions, _ command: String, _ ends: Link.Ends, isFresh: Bool) throws(SemaphoreError) {
         try BlockingThread.start { [self] in
+            // Whom the error is for may have gone; a write that fails is no signal in a program that isn't ours.
+            semq_block_signals([SIGPIPE], 1, true)
             let code = carry(sessions, command, ends, isFresh)
             state.withLock { $0.exitCode = code }
         }.detach()
