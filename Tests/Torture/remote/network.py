@@ -142,9 +142,15 @@ class Network:
             return
         self._begun(fault, [seat])
         self._off.add(seat)
-        self._round.all_on(seat)
-        self._site.lab.post(
-            lambda _: self._round._after(fault.draw["seconds"], lambda: self._boot(seat)), do="off", name=seat.name)
+        moment = time.monotonic_ns()
+        self._round.killed_on(seat, moment)
+
+        def gone(_):
+            # Some may have begun since.
+            self._round.killed_on(seat, moment)
+            self._round._after(fault.draw["seconds"], lambda: self._boot(seat))
+
+        self._site.lab.post(gone, do="off", name=seat.name)
 
     def _boot(self, seat):
         if seat not in self._off:

@@ -13,22 +13,22 @@ LEASE = 5  # seconds
 CUTS = {
     "packets dropped": 10,
     "connections refused": 3,
-    "connections reset": 8,  # RST, at both ends
-    "session killed": 8,  # sshd's, so FIN
+    "connections reset": 12,  # RST, at both ends
+    "session killed": 12,  # sshd's, so FIN
     "semaphore's host cut off": 1.5,
     "sshd stopped": 2,
     "client host off and on": 1,
     "semaphore's host rebooted": 1,
 }
 KILLS = {
-    "SIGKILL semq waiting": 5,
+    "SIGKILL semq waiting": 8,
     "SIGKILL semq holding": 5,
     "SIGKILL guardian": 5,
     "SIGKILL command": 4,
-    "SIGKILL link": 5,
+    "SIGKILL link": 8,
     "SIGKILL agent holding": 3,
     "SIGKILL agent waiting": 4,
-    "SIGKILL relay": 5,
+    "SIGKILL relay": 6,
     "SIGKILL semq and guardian": 1.5,  # local ones
     "SIGKILL whole tree": 1.5,  # local ones
 }
@@ -67,14 +67,14 @@ def draw_faults(seed, concurrency, seconds, without=()):
 def _draw(dice, kind):
     draw = {"target": dice.random()}  # which of those that it could be
     if kind in AIMABLE:
-        draw["aimed"] = float(dice.random() < 0.5)  # at whoever holds
+        draw["aimed"] = float(dice.random() < 0.6)  # at whoever holds
     draw["instant"] = dice.uniform(0, 1.2)  # of the holder's section; beyond 1, while it is given back
     if (kind in HELD or "aimed" in draw) and dice.random() < 0.15:
         # Seconds: longer than the lease that came with the grant would last.
         draw["late"] = dice.uniform(3.2, 5.5)
     if kind == "packets dropped":
         draw["direction"] = dice.choice(("both", "both", "in", "out"))
-        draw["seconds"] = _span(dice, 0.2, 2.8, 3.5, 8, 0.3)
+        draw["seconds"] = _span(dice, 0.2, 2.8, 3.5, 8, 0.25)
     elif kind == "connections refused":
         draw["seconds"] = _span(dice, 0.2, 2.5, 3.5, 6, 0.2)
     elif kind == "semaphore's host cut off":
@@ -83,7 +83,7 @@ def _draw(dice, kind):
     elif kind == "sshd stopped":
         draw["seconds"] = _span(dice, 0.5, 2.5, 4, 6, 0.2)
     elif kind in ("client host off and on", "semaphore's host rebooted"):
-        draw["seconds"] = _span(dice, 0.1, 1.5, 4, 7, 0.2)
+        draw["seconds"] = _span(dice, 0.1, 1.5, 4, 7, 0.15)
     elif kind in STOPS:
         draw["seconds"] = _span(dice, 0.05, 2.5, 6, 8, 0.2)
     elif kind in LOCAL_ONLY:
@@ -96,7 +96,7 @@ def _span(dice, least, most, long_least, long_most, share):
     """Seconds: mostly what a lease survives, sometimes what it does not."""
     if dice.random() < share:
         return dice.uniform(long_least, long_most)
-    return least * (most / least) ** dice.random()
+    return dice.uniform(least, most)
 
 
 def draw_job(seed, concurrency, number):

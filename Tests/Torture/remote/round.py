@@ -23,6 +23,7 @@ MOST_JOBS, SIGNS = 1 << 18, 32  # as worker.c has them
 IO_ERROR, UNREACHABLE, NOT_GRANTED, LOST = 74, 69, 75, 76
 # How a job may end that something was done to. The I/O error: how a command ended whose guardian was killed.
 ENDS = {0, IO_ERROR, UNREACHABLE, NOT_GRANTED, LOST, -signal.SIGKILL}
+AIM = 3  # seconds
 # What only a fault of the program itself is ended by.
 CRASHES = {signal.SIGILL, signal.SIGTRAP, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGSEGV, signal.SIGSYS}
 SAID = {"noticed": "the connection is lost", "resumed": "connected again after", "requeued": "queues again"}
@@ -168,16 +169,15 @@ class Round(Drive):
         at = number * SIGNS + 16
         self.signs[at : at + 8] = moment.to_bytes(8, "little")
 
-    def all_on(self, seat):
-        """All processes of a host are about to be killed."""
-        moment = time.monotonic_ns()
+    def killed_on(self, seat, moment):
+        """All processes of a host are about to be killed, or have been since that moment."""
+        self._read_log()
         for number in seat.stand_up():
             self.touched.add(number)
         for number, (_, place, _) in self.jobs.items():
             if place is seat and self.inside(number):
                 self.touched.add(number)
                 self.evidence.kills.setdefault(int(self.entered[number][5]), moment)
-        return moment
 
     # Faults
 
@@ -188,8 +188,17 @@ class Round(Drive):
             self.signals.do(fault)
 
     def arm(self, fault):
-        """Waits for a command to begin that it may be done to."""
+        """Waits for a command to begin that it may be done to; a cut that finds none soon hits somebody else."""
         self.armed.append(fault)
+
+        def loose():
+            if fault in self.armed:
+                self.armed.remove(fault)
+                fault.draw["aimed"] = 0
+                self.network.do(fault)
+
+        if fault.kind in plan.CUTS:
+            self._after(AIM, loose)
 
     def _entered(self, number, words):
         job, seat, _ = self.jobs[number]
@@ -280,21 +289,34 @@ class Round(Drive):
                 continue
             self.evidence.expired.update(event["ticket"] for event in events if event["event"] == "lost")
 
+    def _state(self):
+        """Of the queue, as semq tells it; None where it can't be read."""
+        text = self.site.run(self.site.bench, *self.here.status(), capture_output=True).stdout
+        try:
+            state = json.loads(text)
+            return state[0] if isinstance(state, list) else state
+        except ValueError:
+            self.problems.append(f"status can't be read: {text}")
+            return None
+
+    def _await_leases(self):
+        """Slots of the last ones that died without a word are kept as long as their leases, from a look at them on."""
+        end = time.monotonic() + plan.LEASE + 1
+        while (state := self._state()) and state["holders"] and time.monotonic() < end:
+            self.site.run(self.site.bench, *self.here.acquire(("-n", "-q"), ("true",)))
+            time.sleep(0.2)
+        return state
+
     def leaked(self):
-        """All slots can be had at once, one more can't, and no lock is left."""
+        """After the leases, all slots can be had at once, one more can't, and no lock is left."""
         found = []
         listed = processes.locks(self.site.bench.root + self.path)
         if listed:
             found.append("locks are left when all have ended:" + "".join(f"\n      {line}" for line in listed))
         bench, desk = self.site.bench, self.site.desks[0]
-        text = self.site.run(bench, *self.here.status(), capture_output=True).stdout
-        try:
-            state = json.loads(text)
-            state = state[0] if isinstance(state, list) else state
-            if state["holders"] or state["waiting"] or state["concurrency"] != self.concurrency or state["paused"]:
-                found.append(f"status is not that of an empty queue: {state}")
-        except ValueError:
-            found.append(f"status can't be read: {text}")
+        state = self._await_leases()
+        if state and (state["holders"] or state["waiting"] or state["concurrency"] != self.concurrency or state["paused"]):
+            found.append(f"status is not that of an empty queue: {state}")
         ways = [(desk, self.there, ("--lease", str(plan.LEASE))), (bench, self.here, ())]
         holders = []
         for number in range(self.concurrency):
