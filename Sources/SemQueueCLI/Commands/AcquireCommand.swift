@@ -36,9 +36,8 @@ struct AcquireCommand {
     init(_ words: [String]) throws {
         let options = try Options("acquire", words, Self.options)
         if options.has("help") { throw HelpAsked(command: "acquire") }
-        let hosts = try Hosts(options)
         let remote = try Self.remote(options)
-        semaphores = try options.operands.map { try hosts.semaphore($0, remote) }
+        semaphores = try Hosts.semaphores(options.operands, options, remote)
         mode = try Self.mode(options)
         command = try Self.command(options)
         notGranted = ExitCode(

@@ -14,7 +14,7 @@ struct HistoryCommand {
         guard operands.count == 1 else {
             throw SemaphoreError(.usage, "history: name one semaphore, such as board.queue; see: semq history --help")
         }
-        semaphore = try Hosts(options).semaphore(operands[0], RemoteSemaphore.Options())
+        semaphore = try Hosts.semaphores(operands, options)[0]
         json = options.has("json")
     }
 

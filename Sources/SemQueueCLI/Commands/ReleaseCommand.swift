@@ -19,7 +19,7 @@ struct ReleaseCommand {
         guard operands.count == 1 else {
             throw SemaphoreError(.usage, "release: name one semaphore, such as board.queue; see: semq release --help")
         }
-        semaphore = try Hosts(options).semaphore(operands[0], RemoteSemaphore.Options())
+        semaphore = try Hosts.semaphores(operands, options)[0]
         guard let ticket = try options.ticket() else {
             throw SemaphoreError(
                 .usage, "release: say whose turn: --ticket N, as semq status \(operands[0].printable) shows it")

@@ -21,7 +21,7 @@ struct SetCommand {
         guard operands.count == 1 else {
             throw SemaphoreError(.usage, "set: name one semaphore, such as board.queue; see: semq set --help")
         }
-        semaphore = try Hosts(options).semaphore(operands[0], RemoteSemaphore.Options())
+        semaphore = try Hosts.semaphores(operands, options)[0]
         concurrency = try options.integer("concurrency", in: Request.concurrencies, Request.concurrencyWanted)
         pause = options.value("pause")
         resumes = options.has("resume")

@@ -12,10 +12,7 @@ struct StatusCommand {
     init(_ words: [String]) throws {
         let options = try Options("status", words, Self.options)
         if options.has("help") { throw HelpAsked(command: "status") }
-        let hosts = try Hosts(options)
-        semaphores = try (options.operands + (options.trailing ?? [])).map {
-            try hosts.semaphore($0, RemoteSemaphore.Options())
-        }
+        semaphores = try Hosts.semaphores(options.operands + (options.trailing ?? []), options)
         json = options.has("json")
         watch = options.has("watch")
         guard !semaphores.isEmpty else {

@@ -11,4 +11,17 @@ extension Hosts {
     convenience init(_ options: Options) throws {
         self.init(try Self.carrier(options), binary: options.has("no-bootstrap") ? nil : AgentBinary.own)
     }
+
+    /// What a word of the command line names. Nothing is done for hosts that are not named.
+    static func semaphores(
+        _ names: [String], _ options: Options, _ remote: RemoteSemaphore.Options = RemoteSemaphore.Options()
+    ) throws -> [any NamedSemaphore] {
+        var hosts: Hosts?
+        return try names.map { name in
+            if case .local(let path) = try Address(name) { return LocalSemaphore(path) }
+            let known = try hosts ?? Hosts(options)
+            hosts = known
+            return try known.semaphore(name, remote)
+        }
+    }
 }
