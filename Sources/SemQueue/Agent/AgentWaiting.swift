@@ -173,6 +173,10 @@ private final class AgentObserver: WaitObserver {
 
     func stuck(_ path: String, by who: String) { waiting.tell([Message("stuck", [("who", who)])]) }
 
+    func holdsOff(_ path: String, for duration: Duration) {
+        waiting.tell([Message("holds-off", [("for", "\(duration.nanoseconds / 1_000_000)")])])
+    }
+
     func confirms() -> Bool { waiting.isConfirmed() }
 
     func standing() -> Standing { waiting.isAside ? .aside : .inLine }

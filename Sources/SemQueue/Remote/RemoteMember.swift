@@ -96,6 +96,7 @@ struct RemoteMember {
                 place ?? semaphore.name, concurrency: Int(clamping: message.integer("concurrency") ?? 1))
         case "recovered": observer.recovered(semaphore.name)
         case "stuck": observer.stuck(semaphore.name, by: message["who"] ?? "a process there")
+        case "holds-off": observer.holdsOff(semaphore.name, for: message.duration("for") ?? .zero)
         case "joined":
             place.ticket = Ticket(message)
             observer.joined(place)
