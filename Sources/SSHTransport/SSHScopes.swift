@@ -56,7 +56,7 @@ extension SSHSession {
     /// Runs a command, as ``exec(_:input:output:error:window:)`` does, and `body` with its channel, which is closed
     /// when that returns or throws. Cancelling the task closes it, too.
     public func withChannel<Result>(
-        _ command: String, input: Int32, output: Int32, error: Int32, window: Int = 2 << 20,
+        _ command: String, input: Int32, output: Int32, error: Int32, window: Int = 1 << 20,
         _ body: (SSHChannel) async throws -> Result
     ) async throws -> Result {
         let opening = try ask(for: .exec(command), .init(input: input, output: output, error: error), window)

@@ -117,7 +117,7 @@ public final class SSHSession: Sendable {
     /// - Parameter window: how many bytes may be on their way here; more for bulk.
     /// - Throws: of kind `refused` where the session lives on.
     public func exec(
-        _ command: String, input: Int32, output: Int32, error: Int32, window: Int = 2 << 20
+        _ command: String, input: Int32, output: Int32, error: Int32, window: Int = 1 << 20
     ) throws(SSHError) -> SSHChannel {
         try open(.exec(command), Opening.Ends(input: input, output: output, error: error), window)
     }
@@ -126,14 +126,14 @@ public final class SSHSession: Sendable {
     public func openDirectTCP(
         host: String, port: Int, input: Int32, output: Int32
     ) throws(SSHError) -> SSHChannel {
-        try open(.tcp(host: host, port: port), Opening.Ends(input: input, output: output, error: -1), 2 << 20)
+        try open(.tcp(host: host, port: port), Opening.Ends(input: input, output: output, error: -1), 1 << 20)
     }
 
     /// Connects on to a Unix socket of the host's (OpenSSH 6.7 or newer there).
     public func openDirectSocket(
         path: String, input: Int32, output: Int32
     ) throws(SSHError) -> SSHChannel {
-        try open(.unix(path: path), Opening.Ends(input: input, output: output, error: -1), 2 << 20)
+        try open(.unix(path: path), Opening.Ends(input: input, output: output, error: -1), 1 << 20)
     }
 
     private func open(_ purpose: Opening.Purpose, _ ends: Opening.Ends, _ window: Int) throws(SSHError) -> SSHChannel {

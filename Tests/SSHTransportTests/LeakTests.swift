@@ -11,7 +11,7 @@ import Testing
             let options = try server.options()
             let usage = try Usage.growth(warm: 50, rounds: 1000) { round in
                 let session = try SSHSession.connect(to: SSHDestination(host: "lab"), options: options)
-                if round % 20 == 0 { try #require(session.run("exit 3").exit == .exited(3)) }
+                if round % 50 == 0 { try #require(session.run("exit 3").exit == .exited(3)) }
                 session.close()
             }
             usage.exit()
@@ -24,10 +24,10 @@ import Testing
             let key = server.workshop.read("host_ed25519.pub")
             try server.workshop.write("known_hosts", "known \(key)")
             try server.workshop.key("other")
-            let usage = try Usage.growth(warm: 20, rounds: 200) { round in
+            let usage = try Usage.growth(warm: 10, rounds: 120) { round in
                 // Cut, cancelled, refused: at another byte each time.
                 let cancellation = SSHCancellation()
-                let meddler = try Meddler(before: server.port, round % 2 == 0 ? .close : .silence, after: round * 9)
+                let meddler = try Meddler(before: server.port, round % 2 == 0 ? .close : .silence, after: round * 15)
                 Thread.detachNewThread {
                     meddler.deed.wait()
                     cancellation.cancel()
@@ -48,7 +48,7 @@ import Testing
         await #expect(processExitsWith: .success) {
             let server = try LoopbackServer(["LogLevel ERROR"])
             let options = try server.options()
-            let usage = try Usage.growth(warm: 20, rounds: 200) { round in
+            let usage = try Usage.growth(warm: 6, rounds: 45) { round in
                 let session = try SSHSession.connect(to: SSHDestination(host: "lab"), options: options)
                 let ends = try Ends()
                 let channel = try session.exec("yes", input: -1, output: ends.theirs, error: -1)

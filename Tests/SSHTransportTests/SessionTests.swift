@@ -20,6 +20,13 @@ import Testing
         #expect(try session.run("exit \(code)").exit == .exited(code))
     }
 
+    @Test func aQuickCommandHasItsStatusEachTime() throws {
+        let server = try LoopbackServer(["ForceCommand exit 7"])
+        let session = try server.connect()
+        defer { session.close() }
+        for _ in 0..<30 { #expect(try session.run("any").exit == .exited(7)) }
+    }
+
     @Test func aSignalIsNamed() throws {
         let server = try LoopbackServer()
         let session = try server.connect()

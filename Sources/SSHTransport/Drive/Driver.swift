@@ -33,19 +33,21 @@ final class Driver {
 
     /// Returns why it is over, once everything but the socket is given back.
     func run() -> SSHError {
-        var readable = true
+        var news = News(hasMail: true, isReadable: true)
         var ending: Mailbox.Ending?
         while failure == nil {
-            let mail = mailbox.take()
-            for request in mail.requests { accept(request) }
-            ending = mail.ending
-            if ending != nil { break }
-            wire.beginSweep(readable: readable)
+            if news.hasMail {
+                let mail = mailbox.take()
+                for request in mail.requests { accept(request) }
+                ending = mail.ending
+                if ending != nil { break }
+            }
+            wire.beginSweep(readable: news.isReadable)
             let moved = sweep()
             wire.flush()
             if failure != nil { break }
             if wire.fate != nil, !moved, isDrained() { break }
-            readable = wait(moved: moved)
+            news = wait(moved: moved)
         }
         return finish(ending)
     }
@@ -159,8 +161,14 @@ final class Driver {
 
     // MARK: waiting
 
-    /// - Returns: whether the socket has something to read.
-    private func wait(moved: Bool) -> Bool {
+    private struct News {
+        /// Other threads want something.
+        var hasMail: Bool
+        /// The socket has something.
+        var isReadable: Bool
+    }
+
+    private func wait(moved: Bool) -> News {
         var entries = [pollfd(fd: mailbox.wake.descriptor, events: Int16(POLLIN), revents: 0)]
         if wire.fate == nil {
             let events = Int16(POLLIN) | (wire.hasOutgoing ? Int16(POLLOUT) : 0)
@@ -185,7 +193,7 @@ final class Driver {
                 "\(endpoint.description) stopped answering while \(opener.phase.rawValue): "
                     + "is the network in between still there?")
         }
-        return entries[1].revents & ~Int16(POLLOUT) != 0
+        return News(hasMail: entries[0].revents != 0, isReadable: entries[1].revents & ~Int16(POLLOUT) != 0)
     }
 
     // MARK: the end

@@ -39,7 +39,7 @@ final class Opener {
         deadline = .never
     }
 
-    private static let window: UInt32 = 2 << 20
+    private static let window: UInt32 = 1 << 20
     private static let packet: UInt32 = 32768
 
     func advance() -> Step {
@@ -52,9 +52,11 @@ final class Opener {
             }
             guard let channel else { return notOpened(libssh2_session_last_errno(session)) }
             id = wire.overheard.opened ?? 0
+            // From here on: a quick command's status may come together with the news that it has started.
+            wire.overheard.watch(id)
             guard opening != nil else {
                 // Opened after all; whatever it is, it is not wanted.
-                libssh2_channel_free(channel)
+                discard(channel)
                 return .refused(.open, "")
             }
         }
@@ -66,11 +68,17 @@ final class Opener {
         case 0: return .opened(channel, id: id)
         case LIBSSH2_ERROR_EAGAIN: return .waiting
         case LIBSSH2_ERROR_CHANNEL_REQUEST_DENIED:
-            libssh2_channel_free(channel)
+            discard(channel)
             return .refused(
                 .exec, "refused to run a command: does the account have a shell, and may its key run commands?")
         default: return .failed(code)
         }
+    }
+
+    /// Where the other side does not agree at once, the channel is left to the end of the session.
+    private func discard(_ channel: OpaquePointer) {
+        _ = wire.overheard.status(of: id)
+        libssh2_channel_free(channel)
     }
 
     private func notOpened(_ code: Int32) -> Step {

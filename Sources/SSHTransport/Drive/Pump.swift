@@ -81,7 +81,6 @@ final class Pump {
         output = Outlet(stream: ends.output >= 0 ? LocalStream(ends.output, .writing) : nil, counts: true)
         error = Outlet(stream: ends.error >= 0 ? LocalStream(ends.error, .writing) : nil, counts: false)
         isInputOver = input == nil
-        wire.overheard.watch(id)
     }
 
     // MARK: one round

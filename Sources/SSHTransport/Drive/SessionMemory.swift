@@ -13,7 +13,7 @@ final class SessionMemory {
         var padding = 0
     }
 
-    /// Far beyond what full windows in the smallest packets take.
+    /// Beyond what a full window of 1 MiB takes in messages of one byte each, about 140 MiB.
     static let limit = 256 << 20
 
     private var first: UnsafeMutablePointer<Header>?

@@ -35,6 +35,8 @@ final class Wire {
     private static let sweep = 2 << 20
     /// Whoever writes to a channel stops above this.
     private static let highWater = 256 << 10
+    /// More than this is no answer, but a stream.
+    private static let answer = 16 << 10
     /// Answers to a server that asks and never reads.
     private static let flood = 16 << 20
 
@@ -109,6 +111,12 @@ final class Wire {
         return length
     }
 
+    /// Without this each answer may wait for the delayed acknowledgement of the one before, 40 ms.
+    private func acknowledge() {
+        var one: Int32 = 1
+        setsockopt(socket, Int32(IPPROTO_TCP), TCP_QUICKACK, &one, 4)
+    }
+
     private func receive() {
         while mayRead, fate == nil, budget > 0 {
             let room = incoming.room(for: 128 << 10)
@@ -116,9 +124,7 @@ final class Wire {
             if length > 0 {
                 incoming.grow(by: length)
                 budget -= length
-                // Without this each answer waits for the delayed acknowledgement, 40 ms.
-                var one: Int32 = 1
-                setsockopt(socket, Int32(IPPROTO_TCP), TCP_QUICKACK, &one, 4)
+                if length < Wire.answer { acknowledge() }
                 return
             } else if length == 0 {
                 fate = .ended
