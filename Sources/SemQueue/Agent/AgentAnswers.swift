@@ -11,8 +11,9 @@ struct AgentAnswers {
         switch request.verb {
         case "status": return try QueueStatus(path: path).messages
         case "identify":
-            let queue = try Member.identify(path, Request(request), alarm: Alarm(), observer: Unobserved())
-            return [Message("queue-id", [("queue", String(queue, radix: 16))])]
+            let observer = MakingObserver()
+            let queue = try Member.identify(path, Request(request), alarm: Alarm(), observer: observer)
+            return [Message("queue-id", [("queue", String(queue, radix: 16))] + observer.fields)]
         case "set": return [try Self.set(path, request)]
         case "remove": return [try Self.remove(path, request)]
         case "look-for":
@@ -98,4 +99,11 @@ struct AgentAnswers {
         if !page.isEmpty { messages.append(Message("lines", body: page)) }
         return messages + [Message("end")]
     }
+}
+
+/// Learns whether a queue was made.
+private final class MakingObserver: WaitObserver {
+    private(set) var fields: [(name: String, value: String)] = []
+
+    func made(_ place: String, concurrency: Int) { fields = [("place", place), ("concurrency", "\(concurrency)")] }
 }

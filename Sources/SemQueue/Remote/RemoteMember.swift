@@ -89,11 +89,7 @@ struct RemoteMember {
             if let agent = message["agent"], let secret = message["secret"] {
                 session.identify(agent: agent, secret: secret)
             }
-        case "made":
-            // Host and path; the host by the name by which it is reached from here.
-            let place = message["place"].map { "\(semaphore.host.name)\($0.drop { $0 != ":" })" }
-            observer.made(
-                place ?? semaphore.name, concurrency: Int(clamping: message.integer("concurrency") ?? 1))
+        case "made": semaphore.tell(observer, made: message)
         case "recovered": observer.recovered(semaphore.name)
         case "stuck": observer.stuck(semaphore.name, by: message["who"] ?? "a process there")
         case "holds-off": observer.holdsOff(semaphore.name, for: message.duration("for") ?? .zero)

@@ -40,7 +40,14 @@ package final class RemoteSemaphore: NamedSemaphore {
         guard let queue = answer?["queue"].flatMap({ UInt64($0, radix: 16) }) else {
             throw SemaphoreError(.unreachable, "\(name): the host's semq doesn't say which queue this is")
         }
+        if let answer, answer["place"] != nil { tell(observer, made: answer) }
         return queue
+    }
+
+    /// Host and path; the host by the name by which it is reached from here.
+    func tell(_ observer: any WaitObserver, made message: Message) {
+        let place = message["place"].map { "\(host.name)\($0.drop { $0 != ":" })" }
+        observer.made(place ?? name, concurrency: Int(clamping: message.integer("concurrency") ?? 1))
     }
 
     package func acquire(_ request: Request, alarm: Alarm, observer: any WaitObserver) throws -> Outcome {
