@@ -171,6 +171,35 @@ import Testing
         }
     }
 
+    /// What an agent may answer that is none.
+    @Test(arguments: [
+        ("yes 'holder slot=0'", "bench:q: the host's semq answers without end"),
+        ("yes lines", "bench:q: the host's semq answers without end"),
+        ("head -c 100000 /dev/zero", "bench: what comes is not semq's protocol: "),
+        ("echo 'lines size=99999999'", "bench: what comes is not semq's protocol: lines size=99999999"),
+        ("echo something-else", "bench:q: the host's semq answers what this one doesn't understand"),
+        ("echo 'error code=io'", "bench:q: the host's semq says no more"), ("exit", "bench: the connection was lost"),
+        ("echo 'told-holder pid=x'", "bench:q: the host's semq answers what this one doesn't understand"),
+    ])
+    func whatIsNoAnswerEndsIt(_ answer: String, _ sentence: String) throws {
+        let sandbox = try Sandbox()
+        try sandbox.write(
+            "hostile",
+            """
+            #!/bin/bash
+            read -r greeting
+            nonce=${greeting#*nonce=}
+            echo "semq-agent nonce=${nonce%% *} version=1"
+            read -r request
+            \(answer)
+
+            """, executable: true)
+        let result = try sandbox.shell(
+            "ulimit -v 4000000; exec semq release bench:q --ticket 1 --reason x --rsh ./hostile --no-bootstrap")
+        #expect(result.err.hasPrefix("semq: \(sentence)"))
+        #expect(result.status == .exited(answer.contains("code=io") ? 74 : 69))
+    }
+
     /// A refusal tells who holds, over the connection that there is.
     @Test func whoIsNotGrantedIsToldWhoHolds() throws {
         let sandbox = try Sandbox()

@@ -169,6 +169,7 @@ import Testing
         let still = try sandbox.waiting("q", as: "still")
         let others = try (1...4).map { try sandbox.waiting("q", as: "other \($0)") }
         still.send(SIGSTOP)
+        #expect(Event.happens { Processes.isStopped(still.pid) })
         holder.stop()
         for other in others { #expect(other.wait().status == .exited(0)) }
         #expect(sandbox.lines("log") == (1...4).map { "other \($0)" })

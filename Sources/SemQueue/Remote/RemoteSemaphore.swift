@@ -115,7 +115,7 @@ package final class RemoteSemaphore: NamedSemaphore {
         let conversation =
             isAttended
             ? try converse(alarm, deadline: nil)
-            : try host.takeIdle() ?? host.connect(alarm, deadline: .monotonic() + patience, isAttended: false)
+            : try host.takeIdle() ?? host.connect(alarm, deadline: .monotonic() + .seconds(15), isAttended: false)
         conversation.send(request)
         var answer: [Message] = []
         var size = 0
