@@ -30,7 +30,9 @@ struct Message: Equatable, Sendable {
     }
 
     /// About as many bytes as it takes in memory.
-    var size: Int { fields.reduce(64 + verb.utf8.count + body.count) { $0 + $1.name.utf8.count + $1.value.utf8.count + 2 } }
+    var size: Int {
+        fields.reduce(64 + verb.utf8.count + body.count) { $0 + $1.name.utf8.count + $1.value.utf8.count + 2 }
+    }
 
     func integer(_ name: String) -> Int64? { self[name].flatMap { Int64($0) } }
 
