@@ -64,7 +64,7 @@ class Host(paramiko.ServerInterface):
             while True:
                 self.send(MSG_GLOBAL_REQUEST, b"do you hear me", True)
         elif self.deed == "window":
-            for _ in range(4000):
+            for _ in range(1000):
                 self.send(MSG_CHANNEL_DATA, number, b"y" * 30000)
             self.send(97, number)
         elif self.deed == "silent-end":
