@@ -1,0 +1,144 @@
+internal import CSemQueue
+internal import Glibc
+
+/// A slot that is held: the locks, and what was recorded about them.
+///
+/// It is held as long as any process has a descriptor of ``description``, or until ``release()``.
+package final class LocalGrant: Grant {
+    let file: QueueFile
+    let description: Description
+    /// The queue's random name, the same by whatever path or host it is reached.
+    package let queue: UInt64
+    package let ticket: Ticket
+    package let slot: Int
+    /// The fencing token.
+    package let token: Int64
+    let since: Timestamp
+    let party: Party
+    /// For how long the slot is kept when all who have the description die without a word; zero: not at all.
+    let lease: Duration
+    /// Where there is a lease: whether its record may still be written, which ends with the release.
+    private let isRecorded: Guarded<Bool>?
+    /// The path that the queue was asked for by.
+    package let path: String
+    private let history: History
+    private let told: History.Tail
+
+    init(
+        file: QueueFile, description: Description, queue: UInt64, path: String, holder: SlotRecord.Holder, slot: Int,
+        history: History, told: History.Tail
+    ) {
+        self.history = history
+        self.told = told
+        self.file = file
+        self.description = description
+        self.queue = queue
+        self.path = path
+        self.ticket = holder.ticket
+        self.slot = slot
+        self.token = holder.token
+        self.since = holder.since
+        self.party = holder.party
+        lease = holder.lease
+        isRecorded = holder.isRemote ? Guarded(true) : nil
+    }
+
+    /// As text, for a process that was forked before the grant and has the same descriptors.
+    package var handover: String {
+        let record = SlotRecord(queue: queue, slot: slot, holder: holder(expires: nil)).line
+        let numbers = "\(description.descriptor) \(file.identity.device) \(file.identity.inode)"
+        return numbers + "\n" + String(decoding: record, as: UTF8.self) + path
+    }
+
+    package convenience init?(handover: String) {
+        let bytes = Array(handover.utf8)
+        let numbers = bytes.prefix { $0 != UInt8(ascii: "\n") }
+        let words = numbers.split(separator: UInt8(ascii: " ")).compactMap {
+            UInt64(String(decoding: $0, as: UTF8.self))
+        }
+        let rest = bytes.dropFirst(numbers.count + 1)
+        guard words.count == 3, let record = SlotRecord(line: rest.prefix(Line.length)), let holder = record.holder
+        else {
+            return nil
+        }
+        let path = String(decoding: rest.dropFirst(Line.length), as: UTF8.self)
+        self.init(
+            file: QueueFile(path: path, identity: QueueFile.Identity(device: words[1], inode: words[2])),
+            description: Description(owning: Int32(words[0])), queue: record.queue, path: path, holder: holder,
+            slot: record.slot, history: History(of: path), told: History.Tail(holder, slot: record.slot))
+    }
+
+    private func holder(expires: Timestamp?) -> SlotRecord.Holder {
+        SlotRecord.Holder(
+            ticket: ticket, token: token, since: since, party: party, lease: lease, expires: expires)
+    }
+
+    /// Writes down that the remote holder was heard of: for people, and over whatever damage was done to the
+    /// record. Does nothing once the slot is given back.
+    /// - Parameter expires: when the lease ends if nothing more is heard.
+    package func renewLease(expires: Timestamp) {
+        isRecorded?.withLock { isRecorded in
+            guard isRecorded else { return }
+            let record = SlotRecord(queue: queue, slot: slot, holder: holder(expires: expires))
+            QueueFile.write(record.line, at: recordLine, to: description)
+        }
+    }
+
+    /// The descriptor to hand to a command, so that the lock follows the work.
+    package var descriptor: Int32? { description.descriptor }
+
+    /// Renders what a release will write, and drops it: done for the first time that takes several times as
+    /// long, and whoever waits for the release should not wait for it.
+    package func rehearseRelease() {
+        withExtendedLifetime((freeRecord, History.line(.released, at: since, told))) {}
+    }
+
+    /// Gives the slot back, in every process that has the description. Waits for whoever runs nested
+    /// under this permit.
+    /// - Parameters:
+    ///   - mayBeDone: somebody who was killed may have given it back already.
+    ///   - asLost: its lease has run out, so that whatever ran under it has ended.
+    package func release(mayBeDone: Bool) { release(mayBeDone: mayBeDone, asLost: false) }
+
+    func release(mayBeDone: Bool = false, asLost: Bool) {
+        if tryRelease(mayBeDone: mayBeDone, asLost: asLost) { return }
+        let nested = LockSpace.nested(ticket)
+        while semq_lock(description.descriptor, SEMQ_WRITE, nested.start, nested.length, true) == EINTR {}
+        _ = tryRelease(mayBeDone: mayBeDone, asLost: asLost)
+    }
+
+    /// Gives the slot back unless somebody runs nested under this permit.
+    /// - Returns: whether it was given back.
+    func tryRelease(mayBeDone: Bool = false, asLost: Bool = false) -> Bool {
+        // A nested acquire first locks its byte for reading and then looks whether the ticket lives;
+        // we first take the byte for writing and then give the ticket up: one of us sees the other.
+        guard description.tryLock(.write, LockSpace.nested(ticket)) else { return false }
+        isRecorded?.withLock { $0 = false }
+        let isOurs = !mayBeDone || recordIsOurs
+        // The record before the lock: found "held" under a free lock, it tells the next one of a loss.
+        if isOurs { QueueFile.write(freeRecord, at: recordLine, to: description) }
+        let now = Timestamp.now()
+        description.unlockAll()
+        // After the unlocking, which somebody waits for; `lines()` of the history puts the events in order.
+        if isOurs { history.append(asLost ? .lost : .released, at: now, told) }
+        return true
+    }
+
+    private var recordLine: Int { QueueFile.slotLines.lowerBound + slot }
+
+    private var freeRecord: [UInt8] { SlotRecord(queue: queue, slot: slot, holder: nil).line }
+
+    /// Whether the slot's record still tells of this grant; one that can't be read is nobody else's.
+    private var recordIsOurs: Bool {
+        let record = QueueFile.record(SlotRecord.self, at: recordLine, from: description)
+        return record == nil || record?.holder?.token == token
+    }
+
+    /// Looks whether the permit still stands. To be asked about once a second.
+    package func loss() -> PermitLoss? {
+        if let note = Notes.forTicket(ticket, in: description) {
+            return .released(by: note.by, reason: note.reason, grace: .milliseconds(note.grace))
+        }
+        return file.isInPlace() ? nil : .fileReplaced
+    }
+}
