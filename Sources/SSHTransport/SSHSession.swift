@@ -112,9 +112,13 @@ public final class SSHSession: Sendable {
                 + "(\(String(cString: strerror(errno))))")
     }
 
-    /// Runs a command whose standard input, output and error are these descriptors. They are the session's from now
-    /// on, whatever happens; −1 is an empty input, or output that nobody wants.
-    /// - Parameter window: how many bytes may be on their way here; more for bulk.
+    /// Runs a command. The descriptors are the session's from now on, whatever happens.
+    /// - Parameters:
+    ///   - command: as the log-in shell there takes it.
+    ///   - input: its standard input; −1 for an empty one.
+    ///   - output: its standard output; −1 where nobody wants it.
+    ///   - error: its standard error; −1 where nobody wants it.
+    ///   - window: how many bytes may be on their way here; more for bulk.
     /// - Throws: of kind `refused` where the session lives on.
     public func exec(
         _ command: String, input: Int32, output: Int32, error: Int32, window: Int = 1 << 20

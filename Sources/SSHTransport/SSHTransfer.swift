@@ -20,6 +20,7 @@ extension SSHSession {
     /// - Parameters:
     ///   - descriptor: read from where it stands; the session's from now on.
     ///   - size: how many bytes there are; anything else is an error. Nil: whatever comes.
+    ///   - command: as the log-in shell there takes it.
     ///   - progress: called a few times each second, with the number of bytes so far.
     /// - Throws: where the connection or reading the file fails; a command that fails is a value.
     public func upload(
@@ -38,6 +39,7 @@ extension SSHSession {
 
     /// Streams what a remote command says, such as `cat name`, into a file. Blocks until that has ended.
     /// - Parameters:
+    ///   - command: as the log-in shell there takes it.
     ///   - descriptor: written to from where it stands; the session's from now on.
     ///   - progress: as in ``upload(from:size:to:progress:)``.
     public func download(
