@@ -264,15 +264,10 @@ class Round(Drive):
             processes.send(each.pid, signal.SIGKILL)
 
     def _strangers(self):
-        """Processes on the hosts that are neither a seat nor the waiting sshd."""
+        """Processes on the hosts that are no seat. sshd ends its sessions when it likes: what it has started counts."""
         census = Census()
-        found = []
-        for seat in self.site.seats:
-            for each in census.on(seat.init):
-                is_listener = each.name == "sshd" and "[listener]" in " ".join(each.arguments())
-                if each.name != "seat" and not is_listener:
-                    found.append((seat.name, each))
-        return found
+        own = ("seat", "sshd")
+        return [(seat.name, each) for seat in self.site.seats for each in census.on(seat.init) if each.name not in own]
 
     def _read_signs(self):
         for number in self.entered:

@@ -129,13 +129,14 @@ class Signals:
 
     def _end_beater(self, beater):
         """Where the command is killed and the lock not lost, what it leaves behind is a daemon: none is wanted."""
-        if beater is None or beater.name != "torture-beater":
+        # It bears the worker's name until it has run for the first time.
+        if beater is None or beater.name not in ("torture-beater", "worker"):
             return
         try:
             handle = os.pidfd_open(beater.pid)
         except ProcessLookupError:
             return
-        if processes.send(beater.pid, signal.SIGKILL, beater.name) is not None:
+        if processes.send(beater.pid, signal.SIGKILL) is not None:
             select.select([handle], [], [], 1)
         os.close(handle)
 
