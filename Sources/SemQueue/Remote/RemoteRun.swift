@@ -25,7 +25,7 @@ package struct RemoteRun {
     package enum End: Equatable, Sendable {
         case exited(Int32)
         case signaled(Int32)
-        /// The connection was gone for longer than the lease: the command there is being ended.
+        /// There is no way to the command any more; why, and what becomes of it.
         case lost(String)
     }
 
@@ -96,9 +96,14 @@ private struct Streams {
                 tell("\(name): connected again after \(time.rounded)")
             case .ended(let end):
                 switch end {
-                case .gone(let why): return .lost(why)
-                case .superseded: return .lost("somebody else has taken over this connection")
-                case .cutOff: return .lost("no connection for the length of the lease")
+                case .gone(let why):
+                    return .lost(
+                        "no way to the command there: \(why); if it still runs, it keeps its turn until it ends")
+                case .superseded:
+                    return .lost("no way to the command there: somebody else has taken over this connection")
+                case .cutOff:
+                    return .lost(
+                        "the lock is lost: no connection for the length of the lease; the command there is ended")
                 case .failed(let error): throw error
                 }
             case .message(let message): try take(message, session, name)

@@ -51,7 +51,7 @@ struct ThereCommand {
             semq_die_by(signal)
             return ExitCode(rawValue: 128 + signal)
         case .lost(let why):
-            Terminal.say("\(semaphore.name): the lock is lost: \(why); the command there is ended")
+            Terminal.say("\(semaphore.name): \(why)")
             return .lost
         }
     }
