@@ -63,8 +63,9 @@ import Testing
         let error = try server.failure()
         #expect(error.kind == .unsupported)
         #expect(error.message.contains("only the RSA key is known"))
-        // The same where nothing is known of the host yet.
+        // The same where nothing is known of the host yet, except that libssh2 1.11 can check such a key.
         try server.workshop.write("known_hosts", "")
+        if Library.isMixed { return try server.connect(["StrictHostKeyChecking accept-new"]).close() }
         let later = try server.failure(["StrictHostKeyChecking accept-new"])
         #expect(later.kind == .unsupported)
         #expect(later.phase == .keyExchange)
@@ -72,6 +73,8 @@ import Testing
 
     @Test func aServerThatHasOnlyNewerMACsIsLeftToSSH() throws {
         let server = try LoopbackServer(["MACs hmac-sha2-256-etm@openssh.com", "Ciphers aes128-ctr"])
+        // libssh2 1.11 has them, too.
+        if Library.isMixed { return try server.connect().close() }
         let error = try server.failure()
         #expect(error.kind == .unsupported)
         #expect(
@@ -80,8 +83,12 @@ import Testing
     }
 
     @Test func aServerThatHasOnlyBrokenMethodsIsNotTalkedTo() throws {
-        for line in ["MACs hmac-sha1", "Ciphers aes128-cbc", "KexAlgorithms diffie-hellman-group14-sha1"] {
-            let server = try LoopbackServer([line])
+        let broken = [
+            ["MACs hmac-sha1", "Ciphers aes128-ctr"], ["Ciphers aes128-cbc"],
+            ["KexAlgorithms diffie-hellman-group14-sha1"],
+        ]
+        for lines in broken {
+            let server = try LoopbackServer(lines)
             #expect(try server.failure().kind == .unsupported)
         }
     }

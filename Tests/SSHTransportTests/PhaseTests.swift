@@ -38,7 +38,7 @@ import Testing
 
     @Test func aServerThatSaysNothing() throws {
         let server = try FakeServer { _ in }
-        let error = try failure(server.port)
+        let error = try failure(server.port, isTimed: true)
         #expect(error.kind == .timedOut)
         #expect(error.phase == .banner)
         #expect(
@@ -60,7 +60,7 @@ import Testing
             let text = Array("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n".utf8)
             _ = write(connection, text, text.count)
         }
-        let error = try failure(server.port)
+        let error = try failure(server.port, isTimed: true)
         #expect(error.phase == .banner)
     }
 
@@ -72,7 +72,7 @@ import Testing
             close(connection)
         }
         let began = ContinuousClock.now
-        let error = try failure(server.port)
+        let error = try failure(server.port, isTimed: true)
         #expect(error.kind == .timedOut)
         #expect(error.phase == .banner)
         #expect(ContinuousClock.now - began < .seconds(10))
@@ -81,12 +81,12 @@ import Testing
     @Test func aServerThatDripsItsBanner() throws {
         let server = try FakeServer { connection in
             for byte in Array("SSH-2.0-Slow\(String(repeating: "w", count: 200))\r\n".utf8) {
-                usleep(20_000)
+                usleep(50_000)
                 guard send(connection, [byte], 1, Int32(MSG_NOSIGNAL)) == 1 else { break }
             }
             close(connection)
         }
-        let error = try failure(server.port)
+        let error = try failure(server.port, isTimed: true)
         #expect(error.kind == .timedOut)
         #expect(error.phase == .banner)
     }
@@ -125,7 +125,7 @@ import Testing
         let server = try LoopbackServer(["MaxStartups 1000"])
         let whole = try bytes(of: server)
         var phases: [SSHError.Phase] = []
-        for offset in stride(from: 0, to: whole, by: max(1, whole / 24)) {
+        for offset in stride(from: 0, to: whole, by: max(1, whole / (deed == .silence ? 12 : 24))) {
             let meddler = try Meddler(before: server.port, deed, after: offset)
             let began = ContinuousClock.now
             do {
@@ -210,18 +210,21 @@ import Testing
 
     private static let limits = {
         var limits = SSHLimits()
-        limits.banner = .milliseconds(300)
-        limits.keyExchange = .milliseconds(300)
-        limits.authentication = .milliseconds(300)
+        limits.banner = .seconds(1)
+        limits.keyExchange = .seconds(1)
+        limits.authentication = .seconds(1)
         return limits
     }()
 
-    private func failure(_ port: Int, _ change: (inout SSHOptions) -> Void = { _ in }) throws -> SSHError {
+    /// - Parameter isTimed: whether the limits are short.
+    private func failure(
+        _ port: Int, isTimed: Bool = false, _ change: (inout SSHOptions) -> Void = { _ in }
+    ) throws -> SSHError {
         var options = SSHOptions()
         var configuration = SSHConfiguration(host: "127.0.0.1", hostName: "127.0.0.1", user: "u")
         configuration.port = port
         options.configuration = configuration
-        options.limits = PhaseTests.limits
+        if isTimed { options.limits = PhaseTests.limits }
         change(&options)
         return try #require(throws: SSHError.self) {
             try SSHSession.connect(to: SSHDestination(host: "127.0.0.1"), options: options).close()

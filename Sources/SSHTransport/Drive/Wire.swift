@@ -16,7 +16,7 @@ final class Wire {
     }
 
     let socket: Int32
-    let memory = SessionMemory()
+    let memory = SessionMemory(isLeaky: Library.isMixed)
     var overheard = Overheard()
     /// The server's last words.
     var goodbye: String?
