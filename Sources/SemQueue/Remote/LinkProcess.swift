@@ -27,6 +27,7 @@ package struct LinkProcess {
         do throws(SSHError) {
             let session = try SSHSession.connect(
                 to: SSHDestination(host: host.name, user: host.user, port: host.port), options: options)
+            if isVerbose { say("\(host): by libssh2 to \(session.hostName) port \(session.port)") }
             let channel = try session.exec(command, input: dup(0), output: dup(1), error: dup(2))
             // The session's now: whoever reads us sees the end when it lets go.
             for descriptor in [STDIN_FILENO, STDOUT_FILENO] { close(descriptor) }
