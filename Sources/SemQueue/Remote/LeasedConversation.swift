@@ -8,8 +8,8 @@ final class LeasedConversation {
         case message(Message)
         /// The connection is lost or silent; new ones are tried.
         case cut
-        /// The agent is heard again, by the old connection or a new one.
-        case resumed(after: Duration)
+        /// The agent is heard again, by the old connection or a new one; news where the cut was told.
+        case resumed(after: Duration, isNews: Bool)
         /// There is nothing to go on with.
         case ended(End)
     }
@@ -33,6 +33,8 @@ final class LeasedConversation {
     /// What a new connection shows the agent to be known by.
     private var identity: (agent: String, secret: String)?
     private var cutSince: Duration?
+    /// A connection that has ended is told of at once, one that is slow only after a while; new ones are tried sooner.
+    private var cutIsTold = false
     private var attempts: [Attempt] = []
     /// What all attempts to resume are known by that are ours, or a process's that was forked from this one.
     private let lineage = Secret.random().text
@@ -139,6 +141,7 @@ final class LeasedConversation {
         var time = lease.nextBeat
         if isCut {
             time = min(nextAttempt, lease.start(of: .over))
+            if let cutSince, !cutIsTold { time = min(time, cutSince + silence) }
         } else if let suspicion {
             time = min(time, suspicion)
         }
@@ -147,6 +150,12 @@ final class LeasedConversation {
 
     private var pollEvents: [pollfd] {
         (current?.pollEvents ?? []) + attempts.flatMap { $0.conversation.pollEvents }
+    }
+
+    /// How long an answer may be missing before anybody is told: with a short lease there is little time to do
+    /// something about it.
+    private var silence: Duration {
+        min(.seconds(2.5), max(lease.length / 10, lease.length / 3 - .seconds(2.5)))
     }
 
     /// When an unanswered heartbeat makes the connection suspect.
@@ -163,11 +172,12 @@ final class LeasedConversation {
             oldestUnanswered = oldestUnanswered ?? now
             current?.send(Message("beat", [("number", "\(lease.beat(at: now))")]))
         }
-        if !isCut, let suspicion, now >= suspicion {
-            begin(cutAt: oldestUnanswered ?? now)
+        if !isCut, let suspicion, now >= suspicion { begin(cutAt: oldestUnanswered ?? now) }
+        guard let cutSince else { return nil }
+        if !cutIsTold, now >= cutSince + silence {
+            cutIsTold = true
             return .cut
         }
-        guard isCut else { return nil }
         if lease.phase(at: now) == .over { return .ended(.cutOff) }
         guard identity != nil else { return .ended(.gone("the connection was lost")) }
         if now >= nextAttempt { attempt(now) }
@@ -201,8 +211,9 @@ final class LeasedConversation {
     private func lost(_ now: Duration) -> Event? {
         current?.close()
         current = nil
-        guard !isCut else { return nil }
-        begin(cutAt: now)
+        if !isCut { begin(cutAt: now) }
+        guard !cutIsTold else { return nil }
+        cutIsTold = true
         return .cut
     }
 
@@ -219,11 +230,12 @@ final class LeasedConversation {
         cutSince = nil
         for attempt in attempts { attempt.conversation.close() }
         attempts = []
-        return .resumed(after: now - since)
+        return .resumed(after: now - since, isNews: cutIsTold)
     }
 
     private func begin(cutAt time: Duration) {
         cutSince = time
+        cutIsTold = false
         oldestUnanswered = nil
         nextAttempt = .sinceBoot()
     }

@@ -91,7 +91,8 @@ package final class RemoteGrant: Grant, @unchecked Sendable {
         case .cut:
             let left = session.lease.start(of: .ending) - .sinceBoot()
             tell("\(path): the connection is lost; the command is ended in \(left.rounded) unless it is back", changed)
-        case .resumed(let time): tell("\(path): connected again after \(time.rounded)", changed)
+        case .resumed(let time, let isNews):
+            if isNews { tell("\(path): connected again after \(time.rounded)", changed) }
         case .ended(let end):
             switch end {
             case .gone(let why): lose(why, changed)

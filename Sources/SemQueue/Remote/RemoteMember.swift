@@ -70,7 +70,8 @@ struct RemoteMember {
             switch event {
             case nil: continue
             case .cut: observer.tells("\(semaphore.name): the connection is lost; trying to get it back")
-            case .resumed(let time): observer.tells("\(semaphore.name): connected again after \(time.rounded)")
+            case .resumed(let time, let isNews):
+                if isNews { observer.tells("\(semaphore.name): connected again after \(time.rounded)") }
             case .ended(let end):
                 session.close()
                 guard try goesOn(after: end) else { return nil }

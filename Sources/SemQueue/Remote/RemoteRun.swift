@@ -91,9 +91,9 @@ private struct Streams {
             switch event {
             case nil: break
             case .cut: tell("\(name): the connection is lost; the command there goes on while it is tried again")
-            case .resumed(let time):
+            case .resumed(let time, let isNews):
                 sendsAgain = true
-                tell("\(name): connected again after \(time.rounded)")
+                if isNews { tell("\(name): connected again after \(time.rounded)") }
             case .ended(let end):
                 switch end {
                 case .gone(let why):
