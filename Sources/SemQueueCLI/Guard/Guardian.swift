@@ -14,6 +14,8 @@ struct Guardian {
 
     /// The rest of the forked process's life.
     func run() -> Never {
+        // First, or what the command forks off at once would become `semq`'s child, and be missed when its tree is ended.
+        _ = semq_become_subreaper()
         // Forked before we leave the group: the command stays in the one that `semq` was given.
         let child = semq_fork()
         if child == 0 { command.become(page, go: go, known: granted?.start) }
@@ -24,7 +26,6 @@ struct Guardian {
         page.commandPid = child  // it may have been killed before it could say so
         close(go)
         setpgid(0, 0)
-        _ = semq_become_subreaper()
         semq_set_process_name("semq-guardian")
         Carriers.forget()
         StandardDescriptors.release([0, 1, 2])
