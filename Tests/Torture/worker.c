@@ -42,7 +42,6 @@ struct signs {
 };
 
 static volatile sig_atomic_t terminated;
-static int64_t offset;  // of this host's clock from the machine's, ns
 static int64_t place;
 
 static void on_term(int number) {
@@ -58,22 +57,12 @@ static _Noreturn void fail(const char *what) {
 static int64_t now(void) {
     struct timespec time;
     clock_gettime(CLOCK_MONOTONIC, &time);
-    return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec - offset;
+    return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
 }
 
 static void sleep_until(int64_t moment) {
-    moment += offset;
     struct timespec until = {.tv_sec = moment / 1000000000, .tv_nsec = moment % 1000000000};
     clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
-}
-
-// A host that has been rebooted has a time namespace, in which the clock begins anew.
-static void read_offset(void) {
-    FILE *file = fopen("/proc/self/timens_offsets", "re");
-    if (file == NULL) return;
-    long long seconds, nanoseconds;
-    if (fscanf(file, "monotonic %lld %lld", &seconds, &nanoseconds) == 2) offset = seconds * 1000000000 + nanoseconds;
-    fclose(file);
 }
 
 static int64_t variable(const char *name) {
@@ -163,7 +152,6 @@ static void end_beater(pid_t beater) {
 
 int main(int argc, char **argv) {
     if (argc != 3 && argc != 5 && argc != 7) return 98;
-    read_offset();
     if (argc == 3) {
         alarm(20);
         beat(signs_of(argv[1], atoi(argv[2])));

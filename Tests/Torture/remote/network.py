@@ -86,6 +86,10 @@ class Network:
             do=action, name=seat.name, direction=direction)
 
     def _heal(self, seat):
+        if not seat.init:
+            seat.is_cut = False  # once it is on again
+            return
+
         def healed(_):
             seat.is_cut = False
             self._round._note(time.monotonic_ns(), f"healed: {seat.name}")
@@ -145,12 +149,12 @@ class Network:
         moment = time.monotonic_ns()
         self._round.killed_on(seat, moment)
 
-        def gone(_):
+        def gone():
             # Some may have begun since.
             self._round.killed_on(seat, moment)
             self._round._after(fault.draw["seconds"], lambda: self._boot(seat))
 
-        self._site.lab.post(gone, do="off", name=seat.name)
+        self._site.off(seat, gone)
 
     def _boot(self, seat):
         if seat not in self._off:

@@ -49,16 +49,33 @@ class Site:
         seat.words = answer["words"]
         seat.sit_down(init, seat.words, self._program)
 
+    def off(self, seat, done):
+        """All its processes die; nobody on the network is told. `done` is called when that is so."""
+        # Nobody gets in before all is ready again.
+        self.lab.post(lambda _: None, do="drop", name=seat.name)
+        self.lab.post(lambda _: done(), do="off", name=seat.name)
+
     def boot(self, seat, done):
-        """Boots a host, its clocks at zero, and calls `done` when it is ready for jobs."""
+        """Switches a host on again, and calls `done` when it is ready for jobs.
+
+        It keeps its boot's id, for its clock goes on: where another boot has lasted as long as this clock says, nobody
+        need wait for what was before.
+        """
+        path = f"{seat.root}/run/boot_id"
+        with open(path) as file:
+            boot = file.read()
+
         def booted(about):
+            with open(path, "w") as file:
+                file.write(boot)
+            self.lab.post(lambda _: None, do="heal", name=seat.name)
             self.lab.post(lambda answer: ready(about["init"], answer), do="words", name=seat.name, user=USER)
 
         def ready(init, answer):
             self._sit_down(seat, init, answer)
             done()
 
-        self.lab.post(booted, do="boot", name=seat.name, uptime=0)
+        self.lab.post(booted, do="boot", name=seat.name)
 
     def run(self, seat, *words, **how):
         """Runs a program on a host to its end."""
