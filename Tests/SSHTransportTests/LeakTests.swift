@@ -14,7 +14,7 @@ import Testing
                 if round % 50 == 0 { try #require(session.run("exit 3").exit == .exited(3)) }
                 session.close()
             }
-            usage.exit()
+            usage.exit(server)
         }
     }
 
@@ -40,7 +40,7 @@ import Testing
                 session?.close()
                 meddler.deed.signal()
             }
-            usage.exit()
+            usage.exit(server)
         }
     }
 
@@ -62,7 +62,7 @@ import Testing
                 close(ends.ours)
                 session.close()
             }
-            usage.exit()
+            usage.exit(server)
         }
     }
 }
@@ -111,8 +111,9 @@ struct Usage {
     }
 
     /// Ends the process: well if nothing was added. An allocator keeps a few pages to itself.
-    func exit() -> Never {
+    func exit(_ server: LoopbackServer) -> Never {
         print("\(self)")
+        try? FileManager.default.removeItem(atPath: server.workshop.folder)
         Foundation.exit(descriptors <= 0 && threads <= 0 && memory < 6 << 10 ? 0 : 1)
     }
 }

@@ -8,7 +8,9 @@ import Testing
 final class LoopbackServer: Sendable {
     let workshop: Workshop
     let port: Int
+    /// A shell that ends sshd when this process has ended, however that was: then it reads the end of a stream.
     private let process: pid_t
+    private let leash: Ends
 
     /// - Parameter lines: of sshd_config; they come first, so they count.
     init(_ lines: [String] = [], hostKeys: [String] = ["ed25519"]) throws {
@@ -28,20 +30,22 @@ final class LoopbackServer: Sendable {
         try workshop.write("sshd_config", (lines + own).joined(separator: "\n") + "\n")
         let known = hostKeys.map { "[127.0.0.1]:\(port) \(workshop.read("host_\($0).pub"))" }.joined()
         try workshop.write("known_hosts", known)
-        process = try LoopbackServer.start(workshop)
+        leash = try Ends()
+        process = try LoopbackServer.start(workshop, leash)
         let isUp = Event.happens { (try? FakeServer.dial(port)).map { close($0) } != nil }
         try #require(isUp, "sshd did not start: \(workshop.read("log"))")
     }
 
     deinit {
-        for pid in LoopbackServer.descendants(of: process) + [process] { kill(pid, SIGKILL) }
+        for pid in sessions { kill(pid, SIGKILL) }
+        close(leash.ours)
         waitpid(process, nil, 0)
     }
 
     var log: String { workshop.read("log") }
 
     /// The processes that serve connections, and what runs under them.
-    var sessions: [pid_t] { LoopbackServer.descendants(of: process) }
+    var sessions: [pid_t] { LoopbackServer.children(of: process).flatMap { LoopbackServer.descendants(of: $0) } }
 
     /// Makes a configuration file for `ssh -F`, in which the host is called `lab`.
     func config(_ lines: [String] = [], name: String = "config") throws -> String {
@@ -81,27 +85,40 @@ final class LoopbackServer: Sendable {
         return server.port
     }
 
-    private static func start(_ workshop: Workshop) throws -> pid_t {
+    private static func start(_ workshop: Workshop, _ leash: Ends) throws -> pid_t {
+        defer { close(leash.theirs) }
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
         defer { posix_spawn_file_actions_destroy(&actions) }
-        posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
+        posix_spawn_file_actions_adddup2(&actions, leash.theirs, 0)
         posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0)
         posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0)
         var words: [UnsafeMutablePointer<CChar>?] = [
+            "/bin/sh", "-c", "\"$@\" & read -r end; kill $!; wait", "sshd",
             "/usr/sbin/sshd", "-D", "-f", workshop.path("sshd_config"), "-E", workshop.path("log"),
         ].map { (word: String) in strdup(word) }
         words.append(nil)
         defer { for word in words { free(word) } }
+        var attributes = posix_spawnattr_t()
+        posix_spawnattr_init(&attributes)
+        defer { posix_spawnattr_destroy(&attributes) }
+        // Dispatch's threads have all signals blocked, and a shell that hears no SIGCHLD waits for ever.
+        var none = sigset_t()
+        sigemptyset(&none)
+        posix_spawnattr_setsigmask(&attributes, &none)
+        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK))
         var pid: pid_t = 0
-        let error = posix_spawn(&pid, "/usr/sbin/sshd", &actions, nil, &words, environ)
+        let error = posix_spawn(&pid, "/bin/sh", &actions, &attributes, &words, environ)
         try #require(error == 0, "sshd (Debian package openssh-server): \(String(cString: strerror(error)))")
         return pid
     }
 
-    static func descendants(of pid: pid_t) -> [pid_t] {
+    private static func children(of pid: pid_t) -> [pid_t] {
         let text = FileManager.default.contents(atPath: "/proc/\(pid)/task/\(pid)/children") ?? Data()
-        let children = String(decoding: text, as: UTF8.self).split(separator: " ").compactMap { pid_t($0) }
-        return children + children.flatMap { descendants(of: $0) }
+        return String(decoding: text, as: UTF8.self).split(separator: " ").compactMap { pid_t($0) }
+    }
+
+    private static func descendants(of pid: pid_t) -> [pid_t] {
+        children(of: pid).flatMap { [$0] + descendants(of: $0) }
     }
 }
