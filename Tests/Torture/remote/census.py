@@ -27,7 +27,7 @@ class Process:
 
     def is_link(self):
         """Carries a connection: a program of the host's, or one of semq's own."""
-        return self.name == "ssh" or self.name == "semq" and self.arguments()[1:2] == ["link"]
+        return self.name == "ssh" or self.name in ("exe", "semq") and self.arguments()[1:2] == ["link"]
 
     def has_open(self, name):
         """Whether it has a file of that name open."""

@@ -24,6 +24,7 @@ IO_ERROR, UNREACHABLE, NOT_GRANTED, LOST = 74, 69, 75, 76
 # How a job may end that something was done to. The I/O error: how a command ended whose guardian was killed.
 ENDS = {0, IO_ERROR, UNREACHABLE, NOT_GRANTED, LOST, -signal.SIGKILL}
 AIM = 3  # seconds
+RECENT = 300_000_000  # ns: processes give a sign of life each millisecond, if the machine lets them
 # What only a fault of the program itself is ended by.
 CRASHES = {signal.SIGILL, signal.SIGTRAP, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGSEGV, signal.SIGSYS}
 SAID = {"noticed": "the connection is lost", "resumed": "connected again after", "requeued": "queues again"}
@@ -175,7 +176,8 @@ class Round(Drive):
         for number in seat.stand_up():
             self.touched.add(number)
         for number, (_, place, _) in self.jobs.items():
-            if place is seat and self.inside(number):
+            # A command that was ended long ago, without a word in the log, isn't killed once more.
+            if place is seat and self.inside(number) and self._last_sign(number) > moment - RECENT:
                 self.touched.add(number)
                 self.evidence.kills.setdefault(int(self.entered[number][5]), moment)
 
@@ -269,10 +271,13 @@ class Round(Drive):
         own = ("seat", "sshd")
         return [(seat.name, each) for seat in self.site.seats for each in census.on(seat.init) if each.name not in own]
 
+    def _last_sign(self, number):
+        at = number * SIGNS
+        return max(int.from_bytes(self.signs[at + i : at + i + 8], "little") for i in (0, 8))
+
     def _read_signs(self):
         for number in self.entered:
-            at = number * SIGNS
-            self.evidence.signs[number] = max(int.from_bytes(self.signs[at + i : at + i + 8], "little") for i in (0, 8))
+            self.evidence.signs[number] = self._last_sign(number)
 
     def _read_history(self):
         """Who was lost without a word: only to tell the kinds of margins apart."""
