@@ -1,7 +1,7 @@
 /// Where a semaphore is: `path`, `host:path`, `user@host:path` or `ssh://user@host:port/path`.
 ///
 /// As in scp and rsync, a colon before the first slash makes it remote; `./a:b` is a local file. A relative
-/// remote path starts at the home folder there, and so does `ssh://host/~/path`.
+/// remote path starts at the home folder there, and so do `host:~/path` and `ssh://host/~/path`.
 package enum Address: Hashable, Sendable {
     case local(path: String)
     case remote(Host, path: String)
@@ -31,7 +31,8 @@ package enum Address: Hashable, Sendable {
             let path = rest[slash...]
             parts = (rest[..<slash], path.hasPrefix("/~/") ? path.dropFirst(3) : path, true)
         } else if let colon = Self.separator(in: text) {
-            parts = (text[..<colon], text[text.index(after: colon)...], false)
+            let path = text[text.index(after: colon)...]
+            parts = (text[..<colon], path.hasPrefix("~/") ? path.dropFirst(2) : path, false)
         } else {
             self = .local(path: text)
             return
@@ -97,6 +98,6 @@ extension Address.Host {
 extension Address.Host: CustomStringConvertible {
     /// As it was named.
     package var description: String {
-        (user.map { "\($0)@" } ?? "") + name + (port.map { ":\($0)" } ?? "")
+        (user.map { "\($0)@" } ?? "") + (name.contains(":") ? "[\(name)]" : name) + (port.map { ":\($0)" } ?? "")
     }
 }

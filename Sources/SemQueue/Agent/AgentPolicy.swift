@@ -35,12 +35,18 @@ package struct AgentPolicy {
         "about", "acquire", "doctor", "goodbye", "history", "identify", "resume", "status",
     ]
 
+    private static let inWords = [
+        "set": "change a queue", "remove": "end somebody's turn", "look-for": "end somebody's turn",
+        "there": "run commands there",
+    ]
+
     /// A request as it is to be done.
     /// - Throws: ``SemaphoreError`` with code `permission` for what is not allowed.
     func admit(_ request: Message) throws(SemaphoreError) -> Message {
         guard root != nil else { return request }
         guard Self.harmless.contains(request.verb) else {
-            throw SemaphoreError(.permission, "this key can only take turns, not ‘\(request.verb)’")
+            throw SemaphoreError(
+                .permission, "this key can only take turns, not \(Self.inWords[request.verb] ?? "more")")
         }
         guard let name = request["path"] else { return request }
         var admitted = request

@@ -13,6 +13,9 @@ package protocol NamedSemaphore: Sendable {
     /// Who holds and who waits.
     func status() throws -> QueueStatus
 
+    /// The same where it can be told without delay, else nil.
+    var statusAtHand: QueueStatus? { get }
+
     /// For changing the queue, or ending somebody's turn.
     /// - Parameter create: the queue is made if it is missing.
     /// - Throws: ``SemaphoreError``, here or when it is used.
@@ -37,6 +40,8 @@ package struct LocalSemaphore: NamedSemaphore {
     }
 
     package func status() throws -> QueueStatus { try QueueStatus(path: name) }
+
+    package var statusAtHand: QueueStatus? { try? status() }
 
     package func administration(create: Bool, anyFilesystem: Bool) throws -> any QueueAdministration {
         try Administration(name, create: create, anyFilesystem: anyFilesystem)

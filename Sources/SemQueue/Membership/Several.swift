@@ -57,17 +57,31 @@ package enum Several {
     package static func any(
         _ semaphores: [any NamedSemaphore], _ request: Request, alarm: Alarm = Alarm(), observer: any WaitObserver
     ) throws -> SeveralOutcome {
-        let queues = try distinct(semaphores, request, alarm, observer)
-        var now = request
-        now.limit = .zero
-        var refused: SeveralOutcome?
-        for queue in queues {
-            let outcome = try queue.semaphore.acquire(now, alarm: alarm, observer: observer)
-            if case .granted(let grant) = outcome { return .granted([grant]) }
-            refused = .refused(outcome, queue.semaphore)
+        let areHere = semaphores.allSatisfy { $0 is LocalSemaphore }
+        // A host that can't be reached must not keep us from what can be had elsewhere: none is asked before the
+        // others, and none is asked what it is called.
+        let queues = areHere ? try distinct(semaphores, request, alarm, observer).map(\.semaphore) : semaphores
+        if areHere || request.limit == .zero {
+            var now = request
+            now.limit = .zero
+            var refused: SeveralOutcome?
+            var failure: (any Error)?
+            for semaphore in queues {
+                do {
+                    let outcome = try semaphore.acquire(now, alarm: alarm, observer: observer)
+                    if case .granted(let grant) = outcome { return .granted([grant]) }
+                    refused = .refused(outcome, semaphore)
+                } catch {
+                    if areHere { throw error }
+                    failure = failure ?? error
+                }
+            }
+            if request.limit == .zero {
+                guard let refused else { throw failure! }
+                return refused
+            }
         }
-        if request.limit == .zero, let refused { return refused }
-        return try first(queues.map(\.semaphore), request, alarm, observer)
+        return try first(queues, request, alarm, observer)
     }
 
     private static func first(
@@ -75,13 +89,22 @@ package enum Several {
     ) throws -> SeveralOutcome {
         let ends = Guarded<[End]>([])
         let alarms = semaphores.map { _ in Alarm() }
+        let news = Guarded<[News]>([])
+        func spread() {
+            for item in news.withLock({ items in
+                defer { items = [] }; return items
+            }) { item.tell(observer) }
+        }
+        defer { spread() }
         var threads: [BlockingThread] = []
         defer { for thread in threads { thread.join() } }
         for (semaphore, own) in zip(semaphores, alarms) {
             do {
                 threads.append(
                     try BlockingThread.start {
-                        let result = Result { try semaphore.acquire(request, alarm: own, observer: Unobserved()) }
+                        let result = Result {
+                            try semaphore.acquire(request, alarm: own, observer: Reporter(news, alarm))
+                        }
                         // Granted on another host, it must be kept until the others have been given up.
                         if case .success(.granted(let grant)) = result { try? grant.keep {} }
                         ends.withLock { $0.append(End(semaphore: semaphore, result: result)) }
@@ -97,6 +120,7 @@ package enum Several {
             observer.blocks(true)
             alarm.sleep(observer.look(semaphores) ?? .seconds(3600))
             observer.blocks(false)
+            spread()
         }
         for alarm in alarms { alarm.ring() }
         for thread in threads { thread.join() }
@@ -117,6 +141,34 @@ package enum Several {
             return .refused(try orderly.result.get(), orderly.semaphore)
         }
         return .refused(try ended[0].result.get(), ended[0].semaphore)
+    }
+
+    /// What one of several waits has to tell, which whoever waits for all of them passes on.
+    private enum News: Sendable {
+        case made(String, concurrency: Int)
+        case told(String)
+
+        func tell(_ observer: any WaitObserver) {
+            switch self {
+            case .made(let place, let concurrency): observer.made(place, concurrency: concurrency)
+            case .told(let text): observer.tells(text)
+            }
+        }
+    }
+
+    private final class Reporter: WaitObserver {
+        private let news: Guarded<[News]>
+        private let alarm: Alarm
+
+        init(_ news: Guarded<[News]>, _ alarm: Alarm) { (self.news, self.alarm) = (news, alarm) }
+
+        func made(_ place: String, concurrency: Int) { add(.made(place, concurrency: concurrency)) }
+        func tells(_ text: String) { add(.told(text)) }
+
+        private func add(_ item: News) {
+            news.withLock { $0.append(item) }
+            alarm.nudge()
+        }
     }
 
     private struct End: Sendable {

@@ -39,9 +39,9 @@ package struct Bootstrap {
 
     /// What uname(1) says there, such as “Linux x86_64”; log-in shells may print more.
     private func machine(_ alarm: Alarm) throws -> String {
-        let (said, complaint) = try tell("uname -sm", nil, alarm)
+        let (said, complaint) = try tell("sh -c 'echo; uname -sm; echo'", nil, alarm)
         let lines = said.split(whereSeparator: \.isNewline).map(String.init)
-        guard let line = lines.last(where: { $0.split(separator: " ").count == 2 }) else {
+        guard let line = lines.last(where: Self.isSystem) else {
             let told = (lines + [complaint]).filter { !$0.isEmpty }.suffix(3)
             throw SemaphoreError(
                 .unreachable,
@@ -49,6 +49,11 @@ package struct Bootstrap {
             )
         }
         return line
+    }
+
+    private static func isSystem(_ line: String) -> Bool {
+        let words = line.split(separator: " ")
+        return words.count == 2 && ["Linux", "Darwin", "FreeBSD", "OpenBSD", "NetBSD"].contains(words[0])
     }
 
     private func digest(_ file: Int32) throws -> String {
@@ -72,7 +77,7 @@ package struct Bootstrap {
             + "if command -v sha256sum > /dev/null; then "
             + "test $(sha256sum < $t | cut -c 1-64) = \(digest) || { echo it was damaged on the way; exit 1; }; fi; "
             + "chmod 700 $t && $t --version > /dev/null || { echo it can not be executed from there; exit 1; }; "
-            + "mv -f $t \(binary.remotePath) && echo semq-uploaded'"
+            + "mv -f $t \(binary.remotePath) && echo && echo semq-uploaded'"
     }
 
     /// Runs a command there, with a file as its input.

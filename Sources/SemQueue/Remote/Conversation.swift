@@ -19,6 +19,9 @@ final class Conversation {
 
     private(set) var state = State.greeting
 
+    /// From the start to the agent's answer, typing a password included.
+    private static let patience = Duration.seconds(60)
+
     /// Starts a connection; ``advance()`` brings it on.
     /// - Throws: ``SemaphoreError`` when not even that can be done.
     init(_ agent: AgentCommand, isAttended: Bool) throws(SemaphoreError) {
@@ -87,10 +90,18 @@ final class Conversation {
     /// Waits for the greeting to end, for as long as a person may need to type a password.
     /// - Throws: ``SemaphoreError``; `Gate.Failure` when the alarm rings or the deadline passes.
     func open(_ alarm: Alarm, deadline: Duration?) throws {
+        let patience = Duration.monotonic() + Self.patience
         while case .greeting = state {
             let now = Duration.monotonic()
             if alarm.isRung { throw Gate.Failure.interrupted }
             if let deadline, now >= deadline { throw Gate.Failure.timedOut }
+            if now >= patience {
+                let said = (link.notes + [search.sample]).filter { !$0.isEmpty }.suffix(3)
+                throw SemaphoreError(
+                    .unreachable,
+                    "\(host): no semq has answered within \(Self.patience.rounded); does the log-in shell there wait for "
+                        + "something?\(said.isEmpty ? "" : " It said: \(Array(said).joined(by: "; "))")")
+            }
             awaitDescriptors(pollEvents, alarm, min(.seconds(1), deadline.map { $0 - now } ?? .seconds(1)))
             advance()
         }

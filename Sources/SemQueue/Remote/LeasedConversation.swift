@@ -194,7 +194,8 @@ final class LeasedConversation {
                 case "superseded":
                     // Where the old connection is back together with the new one, it learns of our own resumption.
                     guard message["by"] == lineage else { return .ended(.superseded) }
-                    return lost(now)
+                    // The agent is there, so nobody need be told unless that lasts.
+                    leave(now)
                 case "error" where message["code"] == "gone":
                     return .ended(.gone(message["text"] ?? "the agent is no longer there"))
                 default: return .message(message)
@@ -208,10 +209,15 @@ final class LeasedConversation {
     }
 
     /// The connection is of no use any more.
-    private func lost(_ now: Duration) -> Event? {
+    private func leave(_ now: Duration) {
         current?.close()
         current = nil
         if !isCut { begin(cutAt: now) }
+    }
+
+    /// The connection has ended.
+    private func lost(_ now: Duration) -> Event? {
+        leave(now)
         guard !cutIsTold else { return nil }
         cutIsTold = true
         return .cut

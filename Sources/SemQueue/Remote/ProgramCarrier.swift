@@ -6,8 +6,9 @@ final class ProgramCarrier: LinkCarrier {
     private let pid: Int32
     private var status: Int32?
 
-    /// Signals from the terminal are for the command that runs here, not for those who carry its lease.
-    private static let ignored = [SIGINT, SIGQUIT, SIGTSTP, SIGHUP]
+    /// Signals to the whole group are for the command that runs here, not for those who carry its lease: they end
+    /// with their stream, when the last word has been said.
+    private static let ignored = [SIGINT, SIGQUIT, SIGTSTP, SIGHUP, SIGTERM]
 
     /// - Throws: ``SemaphoreError`` with code `unreachable` when the program can't be started.
     init(_ words: [String], _ ends: Link.Ends, _ host: String) throws(SemaphoreError) {

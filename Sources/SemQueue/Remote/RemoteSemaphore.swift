@@ -78,6 +78,11 @@ package final class RemoteSemaphore: NamedSemaphore {
         return bytes.split(separator: UInt8(ascii: "\n")).map { String(decoding: $0, as: UTF8.self) }
     }
 
+    package var statusAtHand: QueueStatus? { host.hasIdle ? try? status() : nil }
+
+    /// Whether the host was ever reached.
+    package var wasReached: Bool { host.wasReached }
+
     // MARK: conversations
 
     /// An open conversation: one that was kept, or a new one.
@@ -151,6 +156,7 @@ package final class RemoteHost: Sendable {
     }
 
     private static let mostIdle = 4
+    private let reached = Guarded(false)
     /// How often that was done. Held meanwhile: whoever comes then waits for it.
     private let uploads = Guarded(0)
     let agent: AgentCommand
@@ -164,6 +170,10 @@ package final class RemoteHost: Sendable {
         self.agent = agent
         self.bootstrap = bootstrap
     }
+
+    var hasIdle: Bool { idle.withLock { !$0.conversations.isEmpty } }
+
+    var wasReached: Bool { reached.withLock(\.self) }
 
     /// One that is sound as far as can be seen.
     func takeIdle() -> Conversation? {
@@ -189,6 +199,7 @@ package final class RemoteHost: Sendable {
         let conversation = try Conversation(agent, isAttended: isAttended)
         do {
             try conversation.open(alarm, deadline: deadline)
+            reached.withLock { $0 = true }
             return conversation
         } catch let error as SemaphoreError where [ENOENT, EACCES, ENOEXEC].contains(error.systemError) {
             guard let bootstrap else { throw error }
@@ -200,6 +211,7 @@ package final class RemoteHost: Sendable {
             }
             let conversation = try Conversation(agent, isAttended: isAttended)
             try conversation.open(alarm, deadline: deadline)
+            reached.withLock { $0 = true }
             return conversation
         }
     }

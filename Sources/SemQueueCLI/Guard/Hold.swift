@@ -12,9 +12,13 @@ struct Hold {
         semq_waiting_end()
         semq_waiting_allow_stop(true)
         for permit in permits.told {
-            Terminal.print(
-                "acquired \(permit.path.printable) ticket=\(permit.ticket.number) slot=\(permit.slot) token=\(permit.token)"
-            )
+            let line =
+                "acquired \(permit.path.printable) ticket=\(permit.ticket.number) slot=\(permit.slot) token=\(permit.token)\n"
+            guard Terminal.write(line, to: STDOUT_FILENO) else {
+                Terminal.say("can't write to standard output: \(String(cString: strerror(errno)))")
+                permits.release()
+                return .io
+            }
         }
         permits.keep()
         while true {

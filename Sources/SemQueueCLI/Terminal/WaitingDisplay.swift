@@ -98,7 +98,11 @@ final class WaitingDisplay: WaitObserver {
 
     func look(_ semaphores: [any NamedSemaphore]) -> Duration? {
         look(hasChanged: { true }) { waited in
-            let queues = semaphores.map { "\($0.name) \(Self.holders($0) ?? "is not free")" }.joined(separator: "; ")
+            let queues = semaphores.map { semaphore in
+                // Another host's answer might be long in coming.
+                let holders = semaphore is LocalSemaphore ? Self.holders(semaphore) : nil
+                return "\(semaphore.name) \(holders ?? "is not free")"
+            }.joined(separator: "; ")
             let line =
                 "waiting for the first of \(semaphores.count)\(waited.map { ", \(Standing.span($0))" } ?? ""): \(queues)"
             return (line, line)
@@ -160,13 +164,16 @@ final class WaitingDisplay: WaitObserver {
 
     /// What keeps a queue from granting, for a refusal; nil if that can't be read.
     static func obstacle(_ semaphore: any NamedSemaphore) -> String? {
-        guard let status = try? semaphore.status() else { return nil }
+        if let remote = semaphore as? RemoteSemaphore, !remote.wasReached {
+            return "the host was not reached in that time"
+        }
+        guard let status = semaphore.statusAtHand else { return nil }
         return status.paused.map { "paused by \($0.by): \($0.reason)" } ?? Standing.held(status, now: .now())
     }
 
     /// Who holds a queue; nil if nobody does or that can't be read.
     static func holders(_ semaphore: any NamedSemaphore) -> String? {
-        (try? semaphore.status()).flatMap { Standing.held($0, now: .now()) }
+        semaphore.statusAtHand.flatMap { Standing.held($0, now: .now()) }
     }
 }
 
