@@ -1,3 +1,4 @@
+import contextlib
 """A lab: hosts on a network of their own, and what can be done to them.
 
 Everything is in namespaces that only the lab's processes keep, and all of these die with the lab: the kernel cleans up.
@@ -358,7 +359,9 @@ class Lab:
         if action in ("stop", "restart"):
             for each in host.processes():
                 if host.is_listener(each):
-                    os.kill(each["pid"], signal.SIGKILL)
+                    # A child that was about to become another program has ended meanwhile.
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(each["pid"], signal.SIGKILL)
                     _until(lambda pid=each["pid"]: not _lives(pid))
         if config is not None:
             host.spec["sshd"]["config"] = config
