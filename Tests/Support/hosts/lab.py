@@ -1,9 +1,9 @@
-import contextlib
 """A lab: hosts on a network of their own, and what can be done to them.
 
 Everything is in namespaces that only the lab's processes keep, and all of these die with the lab: the kernel cleans up.
 """
 
+import contextlib
 import os
 import shutil
 import signal
