@@ -15,6 +15,8 @@ final class WaitingDisplay: WaitObserver {
     /// Whoever was ahead has left the queue, of which its header tells nothing.
     private var isNewlyNext = false
     private var shown: String?
+    /// When not all hosts had answered yet.
+    private var connecting: Duration?
     private var lastSaid = Duration.zero
     private var tidy: UnsafeMutablePointer<CChar>?
 
@@ -97,7 +99,15 @@ final class WaitingDisplay: WaitObserver {
     }
 
     func look(_ semaphores: [any NamedSemaphore]) -> Duration? {
-        look(hasChanged: { true }) { waited in
+        // Before their hosts have answered nobody knows whether they are free.
+        let isConnecting = semaphores.contains { ($0 as? RemoteSemaphore)?.wasReached == false }
+        let now = Duration.monotonic()
+        if isConnecting, now - start < .seconds(3) {
+            connecting = now
+            return .milliseconds(50)
+        }
+        if let connecting, now - connecting < Self.silence { return Self.silence }
+        return look(hasChanged: { true }) { waited in
             let queues = semaphores.map { semaphore in
                 // Another host's answer might be long in coming.
                 let holders = semaphore is LocalSemaphore ? Self.holders(semaphore) : nil
