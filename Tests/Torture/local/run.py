@@ -23,7 +23,8 @@ class LocalRun:
             place = os.path.join(self._folder, f"concurrency-{concurrency}")
             semq = (Unlocked if given.self_test else Semq)(self._binary, os.path.join(place, "queue"))
             round = Round(
-                place, semq, self._worker, given.seed, concurrency, seconds, self._mark, not given.self_test, given.without)
+                place, semq, self._worker, given.seed, concurrency, seconds, self._mark, not given.self_test,
+                given.without)
             rounds.append(round.run())
         report.figures(rounds)
         return report.self_test(rounds) if given.self_test else report.checks(rounds, given.seconds, given.without)

@@ -5,7 +5,8 @@ import os
 import subprocess
 from collections import deque
 
-HOST = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "Support", "hosts", "host")
+TESTS = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
+HOST = os.path.join(TESTS, "Support", "hosts", "host")
 
 
 class LabError(Exception):

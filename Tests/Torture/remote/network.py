@@ -126,7 +126,8 @@ class Network:
             session = agent and census.ancestor(agent, "sshd")
             sessions = [session] if session else []
         if not sessions:
-            sessions = [each for each in census.on(bench.init) if each.name.startswith("sshd") and census.ancestor(each, "sshd")]
+            servers = [each for each in census.on(bench.init) if each.name.startswith("sshd")]
+            sessions = [each for each in servers if census.ancestor(each, "sshd")]
         if not sessions:
             return False
         victim = sessions[int(fault.draw["target"] * len(sessions))]

@@ -1,7 +1,6 @@
 """One round on one queue that clients on several hosts use: keeps jobs in flight, cuts, kills, stops."""
 
 import json
-import mmap
 import os
 import select
 import signal
@@ -15,10 +14,10 @@ from remote import plan
 from remote.census import Census
 from remote.network import Network
 from remote.signals import Signals
+from remote.signs import MOST_JOBS, Signs
 from remote.site import SEMAPHORES, USER
 from semq import Semq, Unlocked
 
-MOST_JOBS, SIGNS = 1 << 18, 32  # as worker.c has them
 # Exit codes of semq.
 IO_ERROR, UNREACHABLE, NOT_GRANTED, LOST = 74, 69, 75, 76
 # How a job may end that something was done to. The I/O error: how a command ended whose guardian was killed.
@@ -35,17 +34,12 @@ class Round(Drive):
         super().__init__(folder, plan, seed, concurrency, seconds, locked, without)
         self.site, self.worker = site, worker
         self.strays = strays
-        self.signs_path = os.path.join(folder, "signs")
+        self.signs = Signs(os.path.join(folder, "signs"))
         self.said = os.path.join(folder, "said")
         os.mkdir(self.said)
-        with open(self.signs_path, "wb") as file:
-            file.truncate(MOST_JOBS * SIGNS)
-        with open(self.signs_path, "r+b") as file:
-            self.signs = mmap.mmap(file.fileno(), MOST_JOBS * SIGNS)
         # Users of other hosts write here.
         for path, mode in ((folder, 0o777), (self.said, 0o777), (self.log_path, 0o666), (self.counters, 0o666)):
             os.chmod(path, mode)
-        os.chmod(self.signs_path, 0o666)
 
         self.queue = f"concurrency-{concurrency}{'-strays' * strays}.queue"
         self.path = f"/home/{USER}/{self.queue}"
@@ -81,7 +75,8 @@ class Round(Drive):
 
     def _spawn(self, seat):
         job = self._draw_job()
-        command = [self.worker, self.folder, str(job.number), str(job.section), "0", str(seat.place), str(int(job.deaf))]
+        about = (job.number, job.section, 0, seat.place, int(job.deaf))
+        command = [self.worker, self.folder, *map(str, about)]
         if not self.locked:
             command = ["env", *(f"{name}={value}" for name, value in self._unlocked(job).items()), *command]
         semq, options = self.here, job.options
@@ -166,9 +161,7 @@ class Round(Drive):
 
     def stay(self, number, seconds):
         """The command stays inside that much longer, unless it is ended."""
-        moment = time.monotonic_ns() + int(seconds * 1e9)
-        at = number * SIGNS + 16
-        self.signs[at : at + 8] = moment.to_bytes(8, "little")
+        self.signs.stay(number, time.monotonic_ns() + int(seconds * 1e9))
 
     def killed_on(self, seat, moment):
         """All processes of a host are about to be killed, or have been since that moment."""
@@ -177,7 +170,7 @@ class Round(Drive):
             self.touched.add(number)
         for number, (_, place, _) in self.jobs.items():
             # A command that was ended long ago, without a word in the log, isn't killed once more.
-            if place is seat and self.inside(number) and self._last_sign(number) > moment - RECENT:
+            if place is seat and self.inside(number) and self.signs.last(number) > moment - RECENT:
                 self.touched.add(number)
                 self.evidence.kills.setdefault(int(self.entered[number][5]), moment)
 
@@ -241,7 +234,8 @@ class Round(Drive):
             self._step()
         stuck = self.running(self.site.seats)
         if stuck and self.locked:
-            about = "".join(f"\n      job {number} on {self.jobs[number][1].name}: {self._read_said(number)}" for number in stuck)
+            cases = [f"job {number} on {self.jobs[number][1].name}: {self._read_said(number)}" for number in stuck]
+            about = "".join(f"\n      {case}" for case in cases)
             self.problems.append(f"the queue does not run empty: {len(stuck)} jobs are left after 60 s:{about}")
         self._await_silence()
         self._read_signs()
@@ -271,13 +265,9 @@ class Round(Drive):
         own = ("seat", "sshd")
         return [(seat.name, each) for seat in self.site.seats for each in census.on(seat.init) if each.name not in own]
 
-    def _last_sign(self, number):
-        at = number * SIGNS
-        return max(int.from_bytes(self.signs[at + i : at + i + 8], "little") for i in (0, 8))
-
     def _read_signs(self):
         for number in self.entered:
-            self.evidence.signs[number] = self._last_sign(number)
+            self.evidence.signs[number] = self.signs.last(number)
 
     def _read_history(self):
         """Who was lost without a word: only to tell the kinds of margins apart."""
@@ -315,21 +305,24 @@ class Round(Drive):
             found.append("locks are left when all have ended:" + "".join(f"\n      {line}" for line in listed))
         bench, desk = self.site.bench, self.site.desks[0]
         state = self._await_leases()
-        if state and (state["holders"] or state["waiting"] or state["concurrency"] != self.concurrency or state["paused"]):
+        odd = state and (state["holders"] or state["waiting"] or state["paused"])
+        if odd or state and state["concurrency"] != self.concurrency:
             found.append(f"status is not that of an empty queue: {state}")
         ways = [(desk, self.there, ("--lease", str(plan.LEASE))), (bench, self.here, ())]
         holders = []
         for number in range(self.concurrency):
             seat, semq, options = ways[number % 2]
             words = semq.acquire(("-n", "-q", *options), ("sh", "-c", "echo $SEMQ_SLOT; read end"))
-            holders.append(subprocess.Popen([*seat.words, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
+            words = [*seat.words, *words]
+            holders.append(subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
         slots = sorted(holder.stdout.readline().strip() for holder in holders)
         if slots != [str(slot) for slot in range(self.concurrency)]:
             found.append(f"of {self.concurrency} slots these could be had at once: {slots}")
         for seat, semq, options in ways:
             more = self.site.run(seat, *semq.acquire(("-n", "-q", *options), ("true",)))
-            if more.returncode != 75:
-                found.append(f"one more than {self.concurrency}, from {seat.name}, ended with {more.returncode}, not 75")
+            if more.returncode != NOT_GRANTED:
+                text = f"one more than {self.concurrency}, from {seat.name}"
+                found.append(f"{text}, ended with {more.returncode}, not {NOT_GRANTED}")
         for holder in holders:
             holder.communicate("\n")
         return found

@@ -39,9 +39,10 @@ class RemoteRun:
         return report.checks(rounds, given.seconds, given.without)
 
     def _round(self, concurrency, seconds, locked=True, strays=False):
-        place = os.path.join(self._folder, f"concurrency-{concurrency}{'-unlocked' * (not locked)}{'-strays' * strays}")
-        given = self._given
-        return Round(place, self._site, self._worker, given.seed, concurrency, seconds, locked, given.without, strays).run()
+        name = f"concurrency-{concurrency}{'-unlocked' * (not locked)}{'-strays' * strays}"
+        place, given = os.path.join(self._folder, name), self._given
+        return Round(
+            place, self._site, self._worker, given.seed, concurrency, seconds, locked, given.without, strays).run()
 
     def end(self):
         self._site.end()

@@ -25,7 +25,8 @@ class Site:
         for number in range(plan.HOSTS):
             self._create(Seat(number + 1, f"desk{number + 1}", plan.EACH), binary, client=True, see=[folder])
         # Puts semq onto the semaphores' host, so that no fault hits that.
-        self.run(self.desks[0], "semq", "acquire", f"{USER}@{SEMAPHORES}:first.queue", "--", "true", check=True, capture_output=True)
+        words = ["semq", "acquire", f"{USER}@{SEMAPHORES}:first.queue", "--", "true"]
+        self.run(self.desks[0], *words, check=True, capture_output=True)
 
     @property
     def bench(self):
