@@ -131,7 +131,9 @@ final class LeasedConversation {
             if let event = step() { return event }
             let now = Duration.sinceBoot()
             guard now < end, !alarm.isRung else { return nil }
-            let isUndisturbed = awaitDescriptors(pollEvents + others, alarm, min(end, wakeTime(now)) - now)
+            // poll(2) doesn't count the time that a machine sleeps; the lease does.
+            let span = min(end, wakeTime(now), now + .seconds(1)) - now
+            let isUndisturbed = awaitDescriptors(pollEvents + others, alarm, span)
             current?.stream.flush()
             if !isUndisturbed || !others.isEmpty { return step() }
         }

@@ -32,7 +32,7 @@ struct Supervisor {
         // What a killed guardian has begun goes on from there.
         switch page.outcome {
         case .none: break
-        case .lost: _ = state.handle(.lost(grace: .zero), at: .monotonic())
+        case .lost: _ = state.handle(.lost(grace: .zero), at: .sinceBoot())
         case .exited, .signaled, .notExecuted: commandHasEnded = true
         }
     }
@@ -40,20 +40,20 @@ struct Supervisor {
     /// Returns when the command has ended, its outcome is on the page and the permits are given back.
     mutating func run() {
         permits.keep()
-        var nextInspection = Duration.monotonic() + .seconds(1)
+        var nextInspection = Duration.sinceBoot() + .seconds(1)
         while true {
-            if commandHasEnded, perform(state.handle(.commandEnded, at: .monotonic())) == .finish { break }
+            if commandHasEnded, perform(state.handle(.commandEnded, at: .sinceBoot())) == .finish { break }
             if reap() == .finish { break }
-            let now = Duration.monotonic()
+            let now = Duration.sinceBoot()
             let limit = min(state.nextTick(at: now), max(.milliseconds(1), nextInspection - now))
             if let received = Signals.next(Signals.supervised, within: limit) {
                 pass(received)
                 if received.signal == Signals.alarm { nextInspection = .zero }
             }
-            if perform(state.handle(.tick, at: .monotonic())) == .finish { break }
-            if Duration.monotonic() >= nextInspection {
+            if perform(state.handle(.tick, at: .sinceBoot())) == .finish { break }
+            if Duration.sinceBoot() >= nextInspection {
                 inspect()
-                nextInspection = .monotonic() + .seconds(1)
+                nextInspection = .sinceBoot() + .seconds(1)
             }
         }
         permits.release(mayBeDone: takesOver)
@@ -93,9 +93,9 @@ struct Supervisor {
                 }
             }
             semq_reap_child(pid, kind)
-            if commandHasEnded, perform(state.handle(.commandEnded, at: .monotonic())) == .finish { return .finish }
+            if commandHasEnded, perform(state.handle(.commandEnded, at: .sinceBoot())) == .finish { return .finish }
         }
-        return childless || isAlone ? perform(state.handle(.treeEnded, at: .monotonic())) : .none
+        return childless || isAlone ? perform(state.handle(.treeEnded, at: .sinceBoot())) : .none
     }
 
     /// Whether nothing is left but what carries our links. Asked only while a tree is being ended.
@@ -125,7 +125,7 @@ struct Supervisor {
         page.message = loss.message(at: grant.path)
         page.outcome = .lost
         permitLost()
-        _ = perform(state.handle(.lost(grace: loss.grace), at: .monotonic()))
+        _ = perform(state.handle(.lost(grace: loss.grace), at: .sinceBoot()))
     }
 
     private func perform(_ action: GuardState.Action) -> GuardState.Action {
