@@ -217,6 +217,14 @@ final class Driver {
 
     private func sayGoodbye() {
         let deadline = Deadline.after(limits.close)
+        // A server that hears goodbye forgets what it has not yet passed on to the commands.
+        while pumps.contains(where: { $0.state == .closing }) {
+            for pump in pumps where pump.state == .closing { pump.sweep() }
+            pumps.removeAll { $0.state == .closed }
+            wire.flush()
+            guard pumps.contains(where: { $0.state == .closing }) else { break }
+            guard pause(until: deadline) else { return }
+        }
         while libssh2_session_disconnect_ex(session, SSH_DISCONNECT_BY_APPLICATION, "", "") == LIBSSH2_ERROR_EAGAIN {
             guard pause(until: deadline) else { return }
         }
