@@ -14,6 +14,7 @@ static struct {
     const char *volatile tidy;
     volatile sig_atomic_t stopped;
     volatile sig_atomic_t farewell;
+    volatile sig_atomic_t orderly, death;
 } waiting = {.fd = -1, .farewell = -1};
 
 static const int deadly[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM};
@@ -24,7 +25,16 @@ static void tidy_up(void) {
     if (text && write(STDERR_FILENO, text, strlen(text)) < 0) return;
 }
 
+static void handle(int number, void (*handler)(int));
+
 static void die(int number) {
+    if (waiting.orderly && !waiting.death) {
+        // Whoever waits is interrupted by this handler; missed, it would sleep on.
+        waiting.death = number;
+        alarm(1);
+        return;
+    }
+    if (number == SIGALRM) number = waiting.death;
     tidy_up();
     // Where the place is an agent's on another host, it is told; the kernel knows of the others.
     static const char goodbye[] = "goodbye\n";
@@ -86,7 +96,19 @@ void semq_waiting_end(void) {
     waiting.tidy = NULL;
     waiting.fd = -1;
     waiting.farewell = -1;
+    if (waiting.orderly) {
+        alarm(0);
+        handle(SIGALRM, SIG_DFL);
+    }
+    waiting.orderly = waiting.death = 0;
 }
+
+void semq_waiting_orderly(void) {
+    waiting.orderly = 1;
+    handle(SIGALRM, die);
+}
+
+int semq_waiting_death(void) { return waiting.death; }
 
 void semq_waiting_farewell(int fd) { waiting.farewell = fd; }
 

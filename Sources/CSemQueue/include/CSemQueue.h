@@ -138,6 +138,13 @@ void semq_waiting_place(int fd, int64_t start, int64_t length, int64_t slot_star
 /// A connection (or -1) by which a waiter that is told to die says goodbye.
 void semq_waiting_farewell(int fd);
 
+/// More is at stake than one goodbye: from now until `semq_waiting_end` the first deadly signal is only noted, for
+/// whoever waits to give all up in good order. A second ends the process at once, and so does a second of time.
+void semq_waiting_orderly(void);
+
+/// The deadly signal that was noted, or 0.
+int semq_waiting_death(void);
+
 /// The text to write before dying or stopping, or null. Must outlive the wait.
 void semq_waiting_tidy(const char *tidy);
 

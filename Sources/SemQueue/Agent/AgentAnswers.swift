@@ -46,15 +46,15 @@ struct AgentAnswers {
     // MARK: the queue as a whole
 
     private static func set(_ path: String, _ request: Message) throws -> Message {
-        let concurrency = request.integer("concurrency").map { Int(clamping: $0) }
+        let concurrency = request["concurrency"].map { Int($0) ?? -1 }
+        // Before a queue is made for it.
+        if let concurrency, !Request.concurrencies.contains(concurrency) {
+            throw SemaphoreError(.usage, "\(path): a concurrency of \(concurrency): wants \(Request.concurrencyWanted)")
+        }
         let administration = try Administration(
             path, create: concurrency != nil, anyFilesystem: request.flag("any-filesystem"), by: request["by"]?.bounded)
         let change: QueueChange
         if let concurrency {
-            guard Request.concurrencies.contains(concurrency) else {
-                throw SemaphoreError(
-                    .usage, "\(path): a concurrency of \(concurrency): wants \(Request.concurrencyWanted)")
-            }
             change = try administration.setConcurrency(concurrency)
         } else if let reason = request["pause"] {
             change = try administration.pause(reason: reason)

@@ -43,6 +43,10 @@ package struct AgentPolicy {
     /// A request as it is to be done.
     /// - Throws: ``SemaphoreError`` with code `permission` for what is not allowed.
     func admit(_ request: Message) throws(SemaphoreError) -> Message {
+        // The kernel would take what stands before it.
+        guard request["path"]?.utf8.contains(0) != true else {
+            throw SemaphoreError(.usage, "a path with a zero byte in it names no queue")
+        }
         guard root != nil else { return request }
         guard Self.harmless.contains(request.verb) else {
             throw SemaphoreError(

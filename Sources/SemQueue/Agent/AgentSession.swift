@@ -95,7 +95,9 @@ final class AgentSession {
 
     /// - Returns: whether the conversation goes on, where this session has ended; nil where it stands.
     private func listen() -> Bool? {
-        while let client {
+        // Whoever never stops talking is not listened to without end: there is a queue to look after.
+        for _ in 0..<256 {
+            guard let client else { break }
             switch client.receive() {
             case .nothing: return nil
             case .end, .garbage:

@@ -17,7 +17,12 @@ package enum Several {
     package static func all(
         _ semaphores: [any NamedSemaphore], _ request: Request, alarm: Alarm = Alarm(), observer: any WaitObserver
     ) throws -> SeveralOutcome {
-        let queues = try distinct(semaphores, request, alarm, observer)
+        let queues: [Queue]
+        do {
+            queues = try distinct(semaphores, request, alarm, observer)
+        } catch let failure as Gate.Failure {
+            return .refused(failure == .interrupted ? .cancelled : .timedOut, semaphores[0])
+        }
         let deadline = request.limit.map { Duration.monotonic() + $0 }
         var grants: [any Grant] = []
         func giveBack() { for grant in grants.reversed() { grant.release() } }

@@ -59,10 +59,13 @@ struct ClientLease: Equatable {
     }
 
     /// The agent has answered a heartbeat.
-    mutating func answered(_ number: Int64) {
-        guard let index = unanswered.firstIndex(where: { $0.number == number }) else { return }
+    /// - Returns: false where none of that number was sent, or the answer is known already.
+    @discardableResult
+    mutating func answered(_ number: Int64) -> Bool {
+        guard let index = unanswered.firstIndex(where: { $0.number == number }) else { return false }
         proven = max(proven, unanswered[index].at)
         unanswered.removeFirst(index + 1)
+        return true
     }
 
     /// Another process of ours has had an answer to a heartbeat of that time.

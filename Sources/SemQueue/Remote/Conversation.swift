@@ -148,7 +148,11 @@ final class Conversation {
         case ExitOfLink.failed?:
             let isRefusal = ["Permission denied", "Host key verification failed", "REMOTE HOST IDENTIFICATION"]
                 .contains { complaint.contains($0) }
-            return SemaphoreError(isRefusal ? .permission : .unreachable, "\(host): can't be reached\(told)")
+            // So ends, before any word, a connection too many for sshd (MaxStartups): more come together than log in.
+            let isCrowded = ["(MaxStartups)", "kex_exchange_identification"].contains { complaint.contains($0) }
+            return SemaphoreError(
+                isRefusal ? .permission : .unreachable, "\(host): can't be reached\(told)",
+                systemError: isCrowded ? EAGAIN : 0)
         case let code?:
             return SemaphoreError(
                 .unreachable, "\(host): the log-in there ended with exit code \(code) before semq answered\(told)",

@@ -91,8 +91,15 @@ final class LeasedConversation {
                 send(Message("goodbye"))
                 isSaid = true
             }
-            switch next(alarm, within: rest) {
-            case .message(let message) where message.verb == "bye": return takeConversation()
+            let event = next(alarm, within: isSaid ? min(rest, max(.milliseconds(500), answerTook * 4)) : rest)
+            switch event {
+            case .message(let message) where message.verb == "bye":
+                defer { close() }
+                return takeConversation()
+            case nil where isSaid:
+                // Nobody has heard it, it seems: said again, by a new connection.
+                isSaid = false
+                if !isCut { begin(cutAt: .sinceBoot()) }
             case .ended:
                 close()
                 return nil
@@ -187,7 +194,9 @@ final class LeasedConversation {
     }
 
     private func readCurrent(_ now: Duration) -> Event? {
-        while let current {
+        // Whoever never stops talking is not listened to without end: there are deadlines to look after.
+        for _ in 0..<256 {
+            guard let current else { break }
             switch current.receive() {
             case .message(let message):
                 switch message.verb {
@@ -226,9 +235,8 @@ final class LeasedConversation {
     }
 
     private func answered(_ message: Message, _ now: Duration) -> Event? {
-        guard let number = message.integer("number") else { return nil }
+        guard let number = message.integer("number"), lease.answered(number) else { return nil }
         if let oldestUnanswered { answerTook = now - oldestUnanswered }
-        lease.answered(number)
         oldestUnanswered = nil
         return healed(now)
     }

@@ -18,7 +18,15 @@ struct RemoteMember {
 
     /// - Throws: ``SemaphoreError``; `Gate.Failure` when the alarm rings or time is up while connecting.
     func run() throws -> Outcome {
+        var begun: [Duration] = []
         while true {
+            begun = (begun + [.monotonic()]).suffix(Self.restarts.count)
+            if begun.count == Self.restarts.count, begun.last! - begun.first! < Self.restarts.within {
+                throw SemaphoreError(
+                    .unreachable,
+                    "\(semaphore.name): the host's semq lost this place again and again; "
+                        + "see: semq doctor \(semaphore.name)")
+            }
             let conversation = try semaphore.converse(alarm, deadline: deadline) { observer.tells($0) }
             // Before it is sent: the agent can't have heard of us earlier.
             let now = Duration.sinceBoot()
@@ -28,6 +36,9 @@ struct RemoteMember {
             if let outcome = try wait(session) { return outcome }
         }
     }
+
+    /// So many in so short a time are no mishaps any more.
+    private static let restarts = (count: 5, within: Duration.seconds(30))
 
     private var asking: Message {
         var request = request
@@ -49,8 +60,11 @@ struct RemoteMember {
         let place = RemotePlace(semaphore.name)
         var isGranted = false
         defer {
-            observer.speaks(to: -1)
-            if !isGranted { session.close() }
+            // Whoever is granted says goodbye, too, until somebody keeps the permit.
+            if !isGranted {
+                observer.speaks(to: -1)
+                session.close()
+            }
         }
         while true {
             if alarm.isRung {
@@ -63,7 +77,8 @@ struct RemoteMember {
                 return .timedOut
             }
             observer.speaks(to: session.descriptor)
-            let look = place.ticket == nil ? nil : observer.look(place)
+            var look = place.ticket == nil ? nil : observer.look(place)
+            if place.isHeldBack { look = min(look ?? .milliseconds(500), .milliseconds(500)) }
             observer.blocks(true)
             let event = session.next(alarm, within: min(look ?? .seconds(5), .seconds(5)))
             observer.blocks(false)
@@ -90,6 +105,10 @@ struct RemoteMember {
             if let agent = message["agent"], let secret = message["secret"] {
                 session.identify(agent: agent, secret: secret)
             }
+        // One that never stops telling is not listened to.
+        case "made" where !place.takesNotice(), "recovered" where !place.takesNotice(),
+            "stuck" where !place.takesNotice(), "holds-off" where !place.takesNotice():
+            break
         case "made": semaphore.tell(observer, made: message)
         case "recovered": observer.recovered(semaphore.name)
         case "stuck": observer.stuck(semaphore.name, by: message["who"] ?? "a process there")
@@ -126,6 +145,7 @@ struct RemoteMember {
         switch end {
         case .gone(let why):
             observer.tells("\(semaphore.name): the place is lost (\(why)); queues again")
+            alarm.sleep(.milliseconds(Int64.random(in: 50...500)))
             return false
         case .superseded:
             throw SemaphoreError(.lost, "\(semaphore.name): somebody else has taken over this connection")
@@ -157,8 +177,20 @@ final class RemotePlace: Place {
     private var status: QueueStatus?
     private var assembly = QueueStatus.Assembly()
     private var isNews = false
+    private var shown: Duration?
+    private var notices = 0
+    /// There is news that was not told yet, because there was some a moment before.
+    private(set) var isHeldBack = false
+
+    private static let interval = Duration.milliseconds(500)
 
     init(_ name: String) { path = name }
+
+    /// Whether to tell people of something besides the place; not for ever.
+    func takesNotice() -> Bool {
+        notices += 1
+        return notices <= 20
+    }
 
     func take(_ message: Message) {
         if message.verb == "place" {
@@ -170,8 +202,11 @@ final class RemotePlace: Place {
     }
 
     func hasChanged() -> Bool {
-        defer { isNews = false }
-        return isNews
+        let now = Duration.monotonic()
+        isHeldBack = isNews && shown.map { now - $0 < Self.interval } ?? false
+        guard isNews, !isHeldBack else { return false }
+        (isNews, shown) = (false, now)
+        return true
     }
 
     func holders() -> QueueStatus {

@@ -36,7 +36,9 @@ package final class RemoteSemaphore: NamedSemaphore {
 
     package func identify(_ request: Request, alarm: Alarm, observer: any WaitObserver) throws -> UInt64 {
         let fields = request.fields.filter { $0.name != "limit" }
-        let answer = try ask(Message("identify", fields), alarm).first
+        let deadline = request.limit.flatMap { $0 == .zero ? nil : Duration.monotonic() + $0 }
+        let conversation = try converse(alarm, deadline: deadline) { observer.tells($0) }
+        let answer = try ask(Message("identify", fields), of: conversation, alarm, within: .seconds(30)).first
         guard let queue = answer?["queue"].flatMap({ UInt64($0, radix: 16) }) else {
             throw SemaphoreError(.unreachable, "\(name): the host's semq doesn't say which queue this is")
         }
@@ -97,30 +99,40 @@ package final class RemoteSemaphore: NamedSemaphore {
                 if options.isVerbose { for note in conversation.notes { tell(note) } }
                 return conversation
             } catch let error as SemaphoreError where error.code == .unreachable {
-                guard let limit = options.retryConnect, Duration.monotonic() - start < limit else { throw error }
+                // A host that is crowded just now is not one that can't be reached.
+                let isCrowded = error.systemError == EAGAIN
+                let limit = max(options.retryConnect ?? .zero, isCrowded ? Self.crowdLasts : .zero)
+                guard Duration.monotonic() - start < limit else { throw error }
                 if !isTold { tell("\(error.message); trying again for \(limit.components.seconds) s") }
                 isTold = true
-                alarm.sleep(.milliseconds(Int64.random(in: 1500...2500)))
+                alarm.sleep(.milliseconds(Int64.random(in: isCrowded ? 200...1500 : 1500...2500)))
                 if alarm.isRung { throw Gate.Failure.interrupted }
                 if let deadline, .monotonic() >= deadline { throw Gate.Failure.timedOut }
             }
         }
     }
 
+    private static let crowdLasts = Duration.seconds(30)
+
     /// Asks for what is answered at once.
     /// - Parameter request: what is asked of the queue; its path is added.
     /// - Returns: all messages of the answer.
     func ask(_ request: Message, _ alarm: Alarm = Alarm(), isAttended: Bool = true) throws -> [Message] {
+        let conversation =
+            isAttended
+            ? try converse(alarm, deadline: nil)
+            : try host.takeIdle() ?? host.connect(alarm, deadline: .monotonic() + .seconds(15), isAttended: false)
+        return try ask(request, of: conversation, alarm, within: isAttended ? .seconds(30) : .seconds(5))
+    }
+
+    private func ask(
+        _ request: Message, of conversation: Conversation, _ alarm: Alarm, within patience: Duration
+    ) throws -> [Message] {
         var request = request
         request["path"] = path
         guard request.bytes.count < Message.longestLine else {
             throw SemaphoreError(.usage, "\(name.prefix(80))…: such a long name is no file's")
         }
-        let patience = isAttended ? Duration.seconds(30) : .seconds(5)
-        let conversation =
-            isAttended
-            ? try converse(alarm, deadline: nil)
-            : try host.takeIdle() ?? host.connect(alarm, deadline: .monotonic() + .seconds(15), isAttended: false)
         conversation.send(request)
         var answer: [Message] = []
         var size = 0
@@ -137,6 +149,7 @@ package final class RemoteSemaphore: NamedSemaphore {
             if message.verb == "error" { throw SemaphoreError(message, path: path, as: name) }
             return answer
         }
+        if alarm.isRung { throw Gate.Failure.interrupted }
         throw SemaphoreError(.unreachable, "\(name): no answer within \(patience.rounded)")
     }
 

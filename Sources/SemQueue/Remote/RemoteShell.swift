@@ -45,6 +45,8 @@ package struct RemoteShell: Sendable {
         var options = ["-T", "-a", "-x", "-o", "ClearAllForwardings=yes", "-o", "RemoteCommand=none"]
         // Where we are killed and the host is gone, nobody else would ever end it.
         options += ["-o", "ServerAliveInterval=15", "-o", "ServerAliveCountMax=2"]
+        // Nor would it tire of a host that never says a word.
+        options += ["-o", "ConnectTimeout=\(isBatch ? 10 : 30)"]
         let quick = isBatch ? ["-o", "BatchMode=yes", "-o", "ConnectionAttempts=1"] : []
         return program + options + quick + words(for: target)
     }

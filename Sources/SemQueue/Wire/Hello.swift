@@ -60,7 +60,9 @@ enum Hello {
         mutating func look(at bytes: ArraySlice<UInt8>) -> Result {
             noise += bytes
             guard let start = find() else { return noise.count > Hello.noiseLimit ? .tooNoisy : .notYet }
-            guard let end = noise[start...].firstIndex(of: UInt8(ascii: "\n")) else { return .notYet }
+            guard let end = noise[start...].firstIndex(of: UInt8(ascii: "\n")) else {
+                return noise.count - start > Message.longestLine ? .tooNoisy : .notYet
+            }
             var reader = MessageReader()
             reader.append(noise[start...end])
             let rest = Array(noise[(end + 1)...])

@@ -13,6 +13,8 @@ struct Message: Equatable, Sendable {
     /// Longer lines and bodies are refused by whoever reads.
     static let longestLine = 16 << 10
     static let longestBody = 64 << 10
+    /// A year, in milliseconds.
+    static let longestDuration: Int64 = 31_536_000_000
 
     init(_ verb: String, _ fields: [(name: String, value: String)] = [], body: [UInt8] = []) {
         self.verb = verb
@@ -38,7 +40,7 @@ struct Message: Equatable, Sendable {
 
     /// A span of time, which is sent in milliseconds. Nil also where it is negative or beyond a year.
     func duration(_ name: String) -> Duration? {
-        integer(name).flatMap { (0..<31_536_000_000).contains($0) ? .milliseconds($0) : nil }
+        integer(name).flatMap { (0..<Self.longestDuration).contains($0) ? .milliseconds($0) : nil }
     }
 
     func flag(_ name: String) -> Bool { self[name] == "1" }

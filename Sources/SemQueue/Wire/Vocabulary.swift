@@ -83,7 +83,10 @@ extension Request {
     var fields: [(name: String, value: String)] {
         var fields = [("priority", "\(priority)"), ("description", description.bounded)]
         if let concurrency { fields.append(("concurrency", "\(concurrency)")) }
-        if let limit { fields.append(("limit", "\(limit.nanoseconds / 1_000_000)")) }
+        // Whoever waits for longer than a year waits without end.
+        if let limit, limit < .milliseconds(Message.longestDuration) {
+            fields.append(("limit", "\(limit.nanoseconds / 1_000_000)"))
+        }
         if existing { fields.append(("existing", "1")) }
         if anyFilesystem { fields.append(("any-filesystem", "1")) }
         return fields
@@ -92,6 +95,10 @@ extension Request {
     /// - Throws: ``SemaphoreError`` with code `usage` for what no client of ours sends.
     init(_ message: Message) throws(SemaphoreError) {
         self.init()
+        for number in ["priority", "concurrency", "limit"]
+        where message[number] != nil && message.integer(number) == nil {
+            throw SemaphoreError(.usage, "a request whose \(number) is no number")
+        }
         priority = Int(clamping: message.integer("priority") ?? 0)
         description = message["description"] ?? ""
         concurrency = message.integer("concurrency").map { Int(clamping: $0) }
@@ -130,8 +137,16 @@ extension QueueStatus {
         mutating func take(_ message: Message, semaphore: String) -> QueueStatus? {
             switch message.verb {
             case "queue": status = QueueStatus(message, semaphore: semaphore)
-            case "holder": if let holder = Holder(message) { status?.holders.append(holder) }
-            case "waiter": if let waiter = Waiter(message) { status?.waiting.append(waiter) }
+            case "holder":
+                guard let holder = Holder(message), (status?.holders.count ?? 0) < LockSpace.maximumConcurrency else {
+                    break
+                }
+                status?.holders.append(holder)
+            case "waiter":
+                guard let waiter = Waiter(message), (status?.waiting.count ?? 0) < QueueStatus.maximumWaiting else {
+                    break
+                }
+                status?.waiting.append(waiter)
             case "end":
                 defer { status = nil }
                 return status

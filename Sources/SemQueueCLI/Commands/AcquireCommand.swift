@@ -142,9 +142,14 @@ struct AcquireCommand {
         case .granted(let grants):
             display.end()
             let permits = Permits(grants: grants, enclosing: enclosing, order: semaphores.map(\.name))
+            if let death = display.death {
+                permits.release()
+                semq_die_by(death)
+            }
             return try guarded?.run(under: permits, held: held) ?? Hold(permits: permits).run()
         case .refused(let outcome, let semaphore):
             display.end()
+            if let death = display.death { semq_die_by(death) }
             return refusal(outcome, semaphore)
         }
     }
@@ -153,8 +158,8 @@ struct AcquireCommand {
         guard let first = semaphores.first else { return .granted([]) }
         if semaphores.count == 1 { return try Several.one(first, request, observer: display) }
         return mode == .any
-            ? try Several.any(semaphores, request, observer: display)
-            : try Several.all(semaphores, request, observer: display)
+            ? try Several.any(semaphores, request, alarm: display.alarm, observer: display)
+            : try Several.all(semaphores, request, alarm: display.alarm, observer: display)
     }
 
     private func refusal(_ outcome: Outcome, _ semaphore: any NamedSemaphore) -> ExitCode {

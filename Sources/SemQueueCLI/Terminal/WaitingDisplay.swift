@@ -8,6 +8,8 @@ final class WaitingDisplay: WaitObserver {
     private let talk: AcquireCommand.Talk
     private let isSingle: Bool
     private let prepare: (PlaceLocks?) -> Void
+    /// Ends the wait where several semaphores, some of them on other hosts, are to be given up in good order.
+    let alarm = Alarm()
     private let redraws = Terminal.isTerminal(STDERR_FILENO)
     private let start = Duration.monotonic()
 
@@ -50,7 +52,7 @@ final class WaitingDisplay: WaitObserver {
     }
 
     func speaks(to descriptor: Int32) {
-        if isSingle { semq_waiting_farewell(descriptor) }
+        if isSingle { semq_waiting_farewell(descriptor) } else { semq_waiting_orderly() }
     }
 
     var showsEachSecond: Bool { redraws && talk > .quiet }
@@ -82,7 +84,13 @@ final class WaitingDisplay: WaitObserver {
 
     func left() { prepare(nil) }
 
-    func blocks(_ begins: Bool) { semq_waiting_allow_stop(begins) }
+    func blocks(_ begins: Bool) {
+        semq_waiting_allow_stop(begins)
+        if death != nil { alarm.ring() }
+    }
+
+    /// The deadly signal that came while all was to be given up in good order.
+    var death: Int32? { semq_waiting_death() == 0 ? nil : semq_waiting_death() }
 
     func lostPlace() -> Bool { semq_waiting_was_stopped() }
 
@@ -99,6 +107,7 @@ final class WaitingDisplay: WaitObserver {
     }
 
     func look(_ semaphores: [any NamedSemaphore]) -> Duration? {
+        if semaphores.contains(where: { !($0 is LocalSemaphore) }) { semq_waiting_orderly() }
         // Before their hosts have answered nobody knows whether they are free.
         let isConnecting = semaphores.contains { ($0 as? RemoteSemaphore)?.wasReached == false }
         let now = Duration.monotonic()
