@@ -6,7 +6,7 @@ import Testing
 /// Speaks with an agent by hand: what is sent goes as it is, what comes is kept.
 final class HandClient {
     let running: Running
-    private let input: Int32
+    private var input: Int32
     static let nonce = "0123456789abcdef"
 
     /// - Parameter words: a program whose standard input and output an agent has.
@@ -15,12 +15,19 @@ final class HandClient {
         try #require(mkfifo(fifo, 0o600) == 0)
         // For reading too: then neither side waits for the other to open it.
         input = open(fifo, O_RDWR | O_CLOEXEC)
+        try #require(input >= 0)
         running = try sandbox.start(words, input: name)
         // What opens the FIFO must do so while this end is open.
         try #require(Event.happens { running.inputIsOpen(fifo) })
     }
 
-    deinit { close(input) }
+    deinit { close() }
+
+    /// The agent reads no more.
+    func close() {
+        if input >= 0 { Glibc.close(input) }
+        input = -1
+    }
 
     /// - Returns: false when it isn't taken within a second.
     @discardableResult
@@ -31,9 +38,15 @@ final class HandClient {
         var rest = bytes[...]
         while !rest.isEmpty {
             var event = pollfd(fd: input, events: Int16(POLLOUT), revents: 0)
-            guard !running.hasEnded, poll(&event, 1, 1000) == 1 else { return false }
+            guard !running.hasEnded else { return false }
+            let isReady = poll(&event, 1, 1000)
+            if isReady < 0, errno == EINTR { continue }
+            guard isReady == 1 else {
+                return false
+            }
             // As much as a pipe takes for sure when it can be written to.
             let count = rest.prefix(4096).withUnsafeBytes { write(input, $0.baseAddress, $0.count) }
+            if count < 0, errno == EINTR { continue }
             guard count > 0 else { return false }
             rest = rest.dropFirst(count)
         }
@@ -42,7 +55,7 @@ final class HandClient {
 
     /// Greets, and waits for the answer.
     func greet(versions: String = "1-1") throws {
-        send("semq nonce=\(Self.nonce) versions=\(versions)")
+        try #require(send("semq nonce=\(Self.nonce) versions=\(versions)"))
         try #require(says("semq-agent nonce=\(Self.nonce)"), "\(running.out) \(running.err)")
     }
 
@@ -65,8 +78,13 @@ final class HandClient {
 }
 
 extension Running {
-    /// Whether the process has a file of that path open as its standard input.
+    /// Whether the process has a file of that path open.
     fileprivate func inputIsOpen(_ path: String) -> Bool {
-        hasEnded || (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/\(pid)/fd/0")) == path
+        let folder = "/proc/\(pid)/fd"
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
+        return hasEnded
+            || names.contains {
+                (try? FileManager.default.destinationOfSymbolicLink(atPath: "\(folder)/\($0)")) == path
+            }
     }
 }

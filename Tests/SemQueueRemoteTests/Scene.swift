@@ -64,9 +64,9 @@ final class Scene {
 
     /// The same with words of one's own up to `--`.
     func start(_ name: String, on client: TestHost, words: [String], manners: String = "d") throws -> Turn {
+        let lease = words.contains("--lease") ? [] : ["--lease", "\(Int(Self.lease))"]
         let running = try client.start(
-            ["semq", "acquire", "-m", name, "--lease", "\(Int(Self.lease))"] + words + ["--"]
-                + work(name, manners: manners))
+            ["semq", "acquire", "-m", name] + lease + words + ["--"] + work(name, manners: manners))
         return Turn(name: name, client: client, running: running, scene: self)
     }
 
@@ -112,6 +112,8 @@ final class Scene {
 
         func holds(_ name: String) -> Bool { holders.contains { $0.description == name } }
         func waits(_ name: String) -> Bool { waiting.contains { $0.description == name } }
+        /// It waits, and is heard of.
+        func stands(_ name: String) -> Bool { waiting.contains { $0.description == name && $0.stopped != true } }
         var isFree: Bool { holders.isEmpty && waiting.isEmpty }
     }
 

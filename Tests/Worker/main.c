@@ -75,8 +75,9 @@ int main(int argc, char **argv) {
     const char *manners = argc > 4 ? argv[4] : "";
     if (strchr(manners, 't')) signal(SIGTERM, SIG_IGN);
     const char *slot = getenv("SEMQ_SLOT"), *token = getenv("SEMQ_TOKEN");
+    // With several permits there is a line for each.
     char more[80];
-    snprintf(more, sizeof more, " %s %s", slot ? slot : "?", token ? token : "?");
+    snprintf(more, sizeof more, " %d %lld", slot ? atoi(slot) : -1, token ? atoll(token) : -1);
     note("in", more);
     char sign[4096];
     snprintf(sign, sizeof sign, "%s.in.%s", argv[1], name);

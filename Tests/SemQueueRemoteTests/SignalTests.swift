@@ -1,0 +1,79 @@
+import Foundation
+import Glibc
+import SemQueueTestSupport
+import Testing
+
+/// Ctrl-C and its like: the host learns of it, and nobody waits for a lease to end.
+@Suite(.onHosts) struct SignalTests {
+    private let scene: Scene
+    private let holder: Scene.Turn
+    private let two: TestHost
+
+    init() throws {
+        scene = try Scene()
+        holder = try scene.holding("a", on: scene.client("one"))
+        two = try scene.client("two")
+    }
+
+    private func expectLeaves(_ turn: Scene.Turn) throws {
+        #expect(Event.happens { turn.isIn }, "\(turn.said)")
+        try turn.leave()
+        #expect(turn.running.wait().status == .exited(0), "\(turn.said)")
+    }
+
+    @Test(arguments: [SIGINT, SIGTERM, SIGHUP]) func aWaiterGivesUp(_ signal: Int32) throws {
+        let next = try scene.waiting("b", on: two)
+        kill(try next.front, signal)
+        #expect(next.running.wait().status == .signaled(signal), "\(next.said)")
+        #expect(Scene.comesToBe(within: 1.5) { (try? scene.status().waits("b")) == false })
+        #expect(Scene.comesToBe(within: 1.5) { (try? scene.agents().count) == 1 })
+        try expectLeaves(holder)
+    }
+
+    @Test(arguments: [SIGINT, SIGTERM, SIGHUP]) func aHoldersCommandIsEnded(_ signal: Int32) throws {
+        let next = try scene.waiting("b", on: two)
+        kill(try holder.front, signal)
+        #expect(Event.happens(within: 1.5) { next.isIn }, "\(next.said)")
+        #expect(holder.running.wait().status == .signaled(signal), "\(holder.said)")
+        try expectLeaves(next)
+        // What the command has left in another session is not its tree's end.
+        #expect(scene.timeline.names == ["a", "b"])
+        #expect(scene.becomesFree())
+    }
+
+    /// Held without a command: until standard input closes, or a signal comes.
+    @Test(arguments: [SIGINT, SIGTERM, 0]) func aHoldWithoutACommandEnds(_ signal: Int32) throws {
+        try expectLeaves(holder)
+        let line = "sleep \(signal == 0 ? 2 : 1000) | semq acquire --lease 5 lab@bench:board.queue"
+        let hold = try two.start(["/bin/sh", "-c", line])
+        #expect(Event.happens { hold.out.contains("acquired lab@bench:board.queue ticket=2 slot=0 token=") })
+        let next = try scene.waiting("b", on: scene.client("three"))
+        if signal == 0 {
+            #expect(Event.happens { hold.hasEnded })
+        } else {
+            let semq = try two.processes().first { $0.words.prefix(2) == ["semq", "acquire"] }
+            kill(try #require(semq).pid, signal)
+        }
+        #expect(Event.happens(within: 1.5) { next.isIn }, "\(next.said)")
+        try expectLeaves(next)
+        #expect(scene.becomesFree())
+    }
+
+    /// semq release, seen from the other end.
+    @Test func aTurnIsEndedBySomebodyElse() throws {
+        let next = try scene.waiting("b", on: two)
+        let third = try scene.waiting("c", on: scene.client("three"))
+        let tickets = try scene.status()
+        let waiting = try #require(tickets.waiting.first).ticket
+        let held = try #require(tickets.holders.first).ticket
+        let semq = "cd; exec .cache/semq/*/semq release board.queue --reason maintenance --ticket"
+        #expect(try scene.bench.shell("\(semq) \(waiting)", user: "lab").status == .exited(0))
+        #expect(next.running.wait().status == .exited(76), "\(next.said)")
+        #expect(next.says("took this turn out of the queue: maintenance"), "\(next.said)")
+        #expect(try scene.bench.shell("\(semq) \(held)", user: "lab").status == .exited(0))
+        #expect(holder.running.wait().status == .exited(76), "\(holder.said)")
+        #expect(holder.says("has ended this turn: maintenance"), "\(holder.said)")
+        try expectLeaves(third)
+        #expect(scene.timeline.names == ["a", "c"] && scene.complaint == nil, "\(scene.complaint ?? "")")
+    }
+}
