@@ -92,6 +92,25 @@ import Testing
         kill(daemon, SIGKILL)
     }
 
+    /// The guardian is slow to begin, and by then something has left the command's tree.
+    @Test func whatLeavesTheTreeAtOnceIsEndedWithIt() throws {
+        guard Machine.has(.program("strace", package: "strace")) else { return }
+        let sandbox = try Sandbox()
+        let strace = [
+            "strace", "-f", "-qq", "-o", "trace", "-e", "trace=prctl", "-e", "inject=prctl:delay_enter=300000",
+        ]
+        let script = "(setsid sh -c 'echo $$ > orphan; exec sleep 300' &) ; exec sleep 300"
+        let holder = try sandbox.start(
+            strace + [Sandbox.binary, "acquire", "-q", "board.queue", "--", "bash", "-c", script])
+        try #require(Event.happens { !sandbox.lines("orphan").isEmpty })
+        let orphan = try #require(pid_t(sandbox.lines("orphan")[0]))
+        #expect(Event.happens { sandbox.read("trace").contains("semq-guardian") })
+        _ = try sandbox.semq("release", "board.queue", "--ticket", "1", "--reason", "fire drill")
+        #expect(holder.wait().status == .exited(76))
+        #expect(Machine.state(of: orphan) == nil, "it is dead")
+        kill(orphan, SIGKILL)
+    }
+
     /// Each set of standard descriptors may be closed when `semq` starts. The queue file must not become one of them: whatever
     /// the command writes would go into it.
     @Test(arguments: [["0"], ["1"], ["2"], ["0", "1"], ["0", "2"], ["1", "2"], ["0", "1", "2"]])
