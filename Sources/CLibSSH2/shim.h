@@ -5,4 +5,9 @@
 #include <libssh2.h>
 #include <sys/eventfd.h>
 
+#include <stdint.h>
+
 int pipe2(int ends[2], int flags);
+
+// libcrypto's, which libssh2 is made of (OPENSSL_init_crypto(3)).
+int OPENSSL_init_crypto(uint64_t options, const void *settings);
