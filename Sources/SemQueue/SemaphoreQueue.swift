@@ -67,7 +67,7 @@ public struct SemaphoreQueue: Sendable {
     /// - Parameters:
     ///   - options: how to stand in the queue.
     ///   - body: is cancelled if the permit is lost: somebody ended this turn with `semq release`, the queue file was
-    ///     deleted (noticed within about a second), or the queue's host was out of reach for 0.6 of the lease.
+    ///     deleted (noticed within about a second), or the queue's host was out of reach for 0.7 of the lease.
     /// - Returns: what the body returns.
     /// - Throws: what the body throws; `CancellationError` when the task is cancelled while it waits, which
     ///   frees its place at once; ``SemaphoreError`` when the queue can't be used, or with code `removed` or

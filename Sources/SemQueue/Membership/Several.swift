@@ -66,25 +66,16 @@ package enum Several {
         // A host that can't be reached must not keep us from what can be had elsewhere: none is asked before the
         // others, and none is asked what it is called.
         let queues = areHere ? try distinct(semaphores, request, alarm, observer).map(\.semaphore) : semaphores
-        if areHere || request.limit == .zero {
+        if areHere {
             var now = request
             now.limit = .zero
             var refused: SeveralOutcome?
-            var failure: (any Error)?
             for semaphore in queues {
-                do {
-                    let outcome = try semaphore.acquire(now, alarm: alarm, observer: observer)
-                    if case .granted(let grant) = outcome { return .granted([grant]) }
-                    refused = .refused(outcome, semaphore)
-                } catch {
-                    if areHere { throw error }
-                    failure = failure ?? error
-                }
+                let outcome = try semaphore.acquire(now, alarm: alarm, observer: observer)
+                if case .granted(let grant) = outcome { return .granted([grant]) }
+                refused = .refused(outcome, semaphore)
             }
-            if request.limit == .zero {
-                guard let refused else { throw failure! }
-                return refused
-            }
+            if request.limit == .zero { return refused! }
         }
         return try first(queues, request, alarm, observer)
     }

@@ -28,7 +28,8 @@ package struct Bootstrap {
         var info = stat()
         fstat(file, &info)
         let (said, complaint) = try tell(script(size: Int(info.st_size), try digest(file)), file, alarm)
-        guard said.split(whereSeparator: \.isNewline).last == "semq-uploaded" else {
+        // Log-in shells may print before it, and after it what they have to say at their end.
+        guard said.split(whereSeparator: \.isNewline).contains("semq-uploaded") else {
             let told = [said, complaint].filter { !$0.isEmpty }.joined(by: "; ")
             throw SemaphoreError(
                 .unreachable,

@@ -7,6 +7,8 @@
 struct ClientLease: Equatable {
     let length: Duration
     private(set) var proven: Duration
+    /// Something runs under the lease: what is known of it is kept fresh, so that a longer cut is survived.
+    var isHolding = false
     private var lastBeat: Duration
     private var number: Int64 = 0
     private var unanswered: [(number: Int64, at: Duration)] = []
@@ -34,7 +36,7 @@ struct ClientLease: Equatable {
             switch self {
             case .sound: 0
             case .doubtful: 33
-            case .ending: 60
+            case .ending: 70
             case .killing: 80
             case .over: 93
             }
@@ -72,7 +74,7 @@ struct ClientLease: Equatable {
     mutating func answered(at time: Duration) { proven = max(proven, time) }
 
     /// When the next heartbeat is to be sent.
-    var nextBeat: Duration { lastBeat + length / 5 }
+    var nextBeat: Duration { lastBeat + length / (isHolding ? 15 : 5) }
 
     /// When a phase begins unless something is answered first.
     func start(of phase: Phase) -> Duration { proven + length * phase.start / 100 }
@@ -89,6 +91,6 @@ struct ClientLease: Equatable {
 
     static func == (left: ClientLease, right: ClientLease) -> Bool {
         left.length == right.length && left.proven == right.proven && left.lastBeat == right.lastBeat
-            && left.number == right.number
+            && left.number == right.number && left.isHolding == right.isHolding
     }
 }

@@ -62,6 +62,9 @@ final class LeasedConversation {
         lease = ClientLease(length: length, at: now)
     }
 
+    /// From here on something runs under the lease.
+    func hold() { lease.isHolding = true }
+
     /// From here on a lost connection can be resumed.
     func identify(agent: String, secret: String) { identity = (agent, secret) }
 

@@ -30,7 +30,7 @@ final class ProgramCarrier: LinkCarrier {
                     + (error == ENOENT ? "; is it installed and in PATH?" : ""), systemError: error)
         }
         self.pid = pid
-        Carriers.pids.withLock { _ = $0.insert(pid) }
+        Carriers.pids.withLock { $0.append(pid) }
     }
 
     deinit { _ = hasEnded() }
@@ -41,7 +41,7 @@ final class ProgramCarrier: LinkCarrier {
         guard status == nil else { return true }
         let result = waitpid(pid, &found, WNOHANG)
         if result == pid { status = found }
-        if result != 0 { Carriers.pids.withLock { _ = $0.remove(pid) } }
+        if result != 0 { Carriers.pids.withLock { pids in pids.removeAll { $0 == pid } } }
         return result != 0
     }
 
@@ -64,9 +64,9 @@ final class ProgramCarrier: LinkCarrier {
 
 /// The programs that carry this process's links: they are no part of the work that is done under a permit.
 package enum Carriers {
-    fileprivate static let pids = Guarded<Set<Int32>>([])
+    fileprivate static let pids = Guarded<[Int32]>([])
 
-    package static var all: Set<Int32> { pids.withLock { $0 } }
+    package static var all: [Int32] { pids.withLock { $0 } }
 
     /// In a forked process, whose children they are not.
     package static func forget() { pids.withLock { $0 = [] } }

@@ -39,6 +39,7 @@ package final class RemoteGrant: Grant, @unchecked Sendable {
         self.queue = queue
         self.session = session
         proven = SharedInstant(session.lease.proven)
+        session.hold()
     }
 
     package var descriptor: Int32? { nil }
@@ -89,8 +90,10 @@ package final class RemoteGrant: Grant, @unchecked Sendable {
         switch event {
         case nil: return true
         case .cut:
-            let left = session.lease.start(of: .ending) - .sinceBoot()
-            tell("\(path): the connection is lost; the command is ended in \(left.rounded) unless it is back", changed)
+            let (what, end): (String, ClientLease.Phase) =
+                options.warnsOnly ? ("the lock is lost", .over) : ("the command is ended", .ending)
+            let left = session.lease.start(of: end) - .sinceBoot()
+            tell("\(path): the connection is lost; \(what) in \(left.rounded) unless it is back", changed)
         case .resumed(let time, let isNews):
             if isNews { tell("\(path): connected again after \(time.rounded)", changed) }
         case .ended(let end):
