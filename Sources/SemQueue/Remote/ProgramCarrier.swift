@@ -30,7 +30,7 @@ final class ProgramCarrier: LinkCarrier {
                     + (error == ENOENT ? "; is it installed and in PATH?" : ""), systemError: error)
         }
         self.pid = pid
-        Carriers.pids.withLock { $0.append(pid) }
+        Carriers.pids.withLock { $0.append((getpid(), pid)) }
     }
 
     deinit { _ = hasEnded() }
@@ -41,7 +41,7 @@ final class ProgramCarrier: LinkCarrier {
         guard status == nil else { return true }
         let result = waitpid(pid, &found, WNOHANG)
         if result == pid { status = found }
-        if result != 0 { Carriers.pids.withLock { pids in pids.removeAll { $0 == pid } } }
+        if result != 0 { Carriers.pids.withLock { pids in pids.removeAll { $0.pid == pid } } }
         return result != 0
     }
 
@@ -64,10 +64,10 @@ final class ProgramCarrier: LinkCarrier {
 
 /// The programs that carry this process's links: they are no part of the work that is done under a permit.
 package enum Carriers {
-    fileprivate static let pids = Guarded<[Int32]>([])
+    /// Each with the process whose child it is: a forked process's it is not.
+    fileprivate static let pids = Guarded<[(owner: Int32, pid: Int32)]>([])
 
-    package static var all: [Int32] { pids.withLock { $0 } }
-
-    /// In a forked process, whose children they are not.
-    package static func forget() { pids.withLock { $0 = [] } }
+    package static var all: [Int32] {
+        pids.withLock { $0.filter { $0.owner == getpid() }.map(\.pid) }
+    }
 }

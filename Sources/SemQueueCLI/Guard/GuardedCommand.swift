@@ -32,9 +32,12 @@ final class GuardedCommand {
     }
 
     /// The permits to run under, and what the command is told of them.
-    struct Granted {
-        var permits: Permits
-        var start: SharedPage.Start
+    /// A class, because copying an optional structure of this kind costs the runtime's metadata in each process.
+    final class Granted {
+        let permits: Permits
+        let start: SharedPage.Start
+
+        init(permits: Permits, start: SharedPage.Start) { (self.permits, self.start) = (permits, start) }
     }
 
     /// - Parameter arguments: the command's name, looked for in PATH, and its arguments; not empty.
@@ -102,8 +105,7 @@ final class GuardedCommand {
     /// - Throws: ``SemaphoreError`` where the command can't be started; the permits are given back.
     func run(under permits: Permits, held: Nesting) throws(SemaphoreError) -> ExitCode {
         let start = SharedPage.Start(
-            permits: permits.handover, environment: permits.environment(held: held), descriptors: permits.descriptors,
-            startBy: permits.grants.compactMap(\.startBy).min())
+            permits: permits.handover, environment: permits.environment(held: held), descriptors: permits.descriptors)
         // From here on a signal to us is one for the command.
         Signals.block(Signals.supervised)
         let running: Prepared
@@ -126,16 +128,16 @@ final class GuardedCommand {
     }
 
     /// The rest of the command-to-be's life as our program.
-    func become(_ page: SharedPage, go: Int32, known: SharedPage.Start?) -> Never {
+    func become(_ page: SharedPage, go: Int32, known: Granted?) -> Never {
         page.commandPid = getpid()
         // All that can be done before the grant is.
         var words = arguments.map { Optional($0) } + [nil]
         var byte: UInt8 = 0
         var count: Int
         repeat { count = read(go, &byte, 1) } while count < 0 && errno == EINTR
-        guard count == 1, let start = known ?? page.start else { _exit(0) }
+        guard count == 1, let start = known?.start ?? page.start else { _exit(0) }
         page.isRunning = true  // by whoever is first: semq may be killed before it can say so
-        if let limit = start.startBy, .sinceBoot() >= limit {
+        if let known, known.permits.areTooLate {
             page.message = "the lock was lost before the command could start"
             page.outcome = .lost
             _exit(1)

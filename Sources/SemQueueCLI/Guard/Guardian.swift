@@ -18,7 +18,7 @@ struct Guardian {
         _ = semq_become_subreaper()
         // Forked before we leave the group: the command stays in the one that `semq` was given.
         let child = semq_fork()
-        if child == 0 { command.become(page, go: go, known: granted?.start) }
+        if child == 0 { command.become(page, go: go, known: granted) }
         guard child > 0 else {
             page.outcome = .notExecuted(errno)
             _exit(1)
@@ -27,7 +27,6 @@ struct Guardian {
         close(go)
         setpgid(0, 0)
         semq_set_process_name("semq-guardian")
-        Carriers.forget()
         StandardDescriptors.release([0, 1, 2])
         if granted == nil { waitForStart(child) }
         var supervisor = Supervisor(

@@ -35,6 +35,14 @@ struct Permits {
     /// The first permit that no longer stands, and why.
     func loss() -> (grant: any Grant, loss: PermitLoss)? { grants.loss() }
 
+    /// One of them has been lost before its command could be started.
+    var areTooLate: Bool {
+        for grant in grants {
+            if let limit = grant.startBy, .sinceBoot() >= limit { return true }
+        }
+        return false
+    }
+
     /// Keeps the permits that are on other hosts from now on, in this process; its first thread is sent an alarm
     /// when there is news of them.
     func keep() {

@@ -88,8 +88,6 @@ struct SharedPage {
         var permits: [String]
         var environment: [(name: String, value: String)]
         var descriptors: [Int32]
-        /// When it is too late, on CLOCK_BOOTTIME. Not on the page: known to whoever is forked after the grant.
-        var startBy: Duration?
     }
 
     /// Kept as words that end in a zero byte: a count and the permits, a count and the descriptors, the
