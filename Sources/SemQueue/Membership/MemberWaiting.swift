@@ -1,0 +1,241 @@
+/// From the place in line to the permit.
+extension Member {
+    /// Until the permit is had, or an outcome without one.
+    func wait(_ ticket: Ticket, _ line: Int) throws -> Outcome {
+        // Explicitly, because a process forked meanwhile may have the description too.
+        var granted = false
+        defer {
+            QueueFile.write(Book.blank, at: line, to: own)
+            if !granted {
+                own.unlockAll()
+                observer.left()
+            }
+        }
+        let place = LocalPlace(ticket, file: file, own: own, gate: gate)
+        observer.joined(place)
+        var turn = Turn()
+        let slots = SlotWatch(gate)
+        var stand = Stand.unknown
+        var isReady = false
+        var isAside = false
+        var offer: Offer?
+        var nextInspection = Duration.monotonic() + Self.inspects
+        while true {
+            let now = Duration.monotonic()
+            if alarm.isRung { return .cancelled }
+            if let deadline, now >= deadline { return .timedOut }
+            if observer.lostPlace() {
+                giveBack(&offer)
+                takePlaceAnew(ticket)
+            }
+            if now >= nextInspection {
+                if let note = Notes.forTicket(ticket, in: own) { return .removed(by: note.by, reason: note.reason) }
+                guard file.isInPlace() else { throw Replaced() }
+                nextInspection = now + Self.inspects
+            }
+            if observer.standing() == .aside || isUnwanted(&offer) {
+                giveBack(&offer)
+                if !isAside { giveWay(ticket) }
+                (isAside, stand, turn) = (true, .unknown, Turn())
+                block(Self.inspects, place) { alarm.sleep($0) }
+                continue
+            }
+            if isAside { takePlaceAnew(ticket) }
+            isAside = false
+            if let offered = offer {
+                // Time has passed if somebody was asked.
+                if alarm.isRung { return .cancelled }
+                if let grant = try confirm(offered, ticket) {
+                    granted = true
+                    return .granted(grant)
+                }
+                giveBack(&offer)
+                continue
+            }
+            let action: Turn.Action
+            switch try decide(&turn, stand, ticket, now) {
+            case .granted(let grant):
+                granted = true
+                return .granted(grant)
+            case .offered(let slot):
+                offer = slot
+                continue
+            case .look(let seen): action = seen
+            }
+            switch action {
+            case .waitBehind(let next, let lookAfter):
+                let cameFree = block(lookAfter, place) { gate.await(LockSpace.place(next), alarm, $0) }
+                stand = cameFree ? .unknown : .behind(action)
+            case .waitForSlot(let held, let lookAfter):
+                let isNew = stand != .next
+                if !isNew, !isReady {
+                    observer.isNext(place)
+                    rehearse(ticket)
+                    isReady = true
+                }
+                stand = .next
+                offer = block(isNew ? min(lookAfter, Self.settles) : lookAfter, place) {
+                    if held == [0] {
+                        let isOurs = own.lock(.write, LockSpace.holdAndDoorbell(0), alarm, $0)
+                        return isOurs ? Offer(slot: 0, since: .now()) : nil
+                    }
+                    held.isEmpty ? alarm.sleep($0) : slots.await(held, alarm, $0)
+                    return nil
+                }
+            case .claim:
+                // Seen free and yet not to be had: somebody is just changing it.
+                alarm.sleep(.milliseconds(1))
+            }
+        }
+    }
+
+    /// What a waiter knows from its last look.
+    private enum Stand: Equatable {
+        case unknown
+        /// It was to wait behind another, which is still there.
+        case behind(Turn.Action)
+        case next
+    }
+
+    private enum Decision {
+        case granted(LocalGrant)
+        /// Whether it is still wanted must be asked before it is taken.
+        case offered(Offer)
+        case look(Turn.Action)
+    }
+
+    /// A slot that this waiter has locked, and that is no permit yet.
+    private struct Offer {
+        var slot: Int
+        var since: Timestamp
+        /// Who was passed for it.
+        var past: [Ticket] = []
+    }
+
+    private func decide(
+        _ turn: inout Turn, _ stand: Stand, _ ticket: Ticket, _ now: Duration
+    ) throws -> Decision {
+        switch stand {
+        case .behind(let action):
+            // While no slot is free it does not matter who is ahead, which costs a look at every lock
+            // on the file: with a thousand waiters that is most of what an idle queue costs.
+            let header = Book.header(from: own)
+            let isFull = header?.pause != nil || !gate.description.hasRoom(concurrency: header?.concurrency ?? 1)
+            guard !isFull || isPassed(ticket, header) else {
+                turn.sawNoRoom()
+                return .look(action)
+            }
+            fallthrough
+        case .unknown:
+            let header = Book.header(from: own)
+            let (sight, due) = sight(header, from: ticket, through: gate.description)
+            let action = turn.look(sight, at: now)
+            guard action.isClaim || !due.isEmpty || isPassed(ticket, header) else { return .look(action) }
+            fallthrough
+        case .next:
+            return try locked {
+                var header = try openBook(isMember: true)
+                if isPassed(ticket, header) {
+                    header.passed.removeAll { $0 == ticket }
+                    QueueFile.write(header, to: own)
+                }
+                let sight = settledSight(&header, from: ticket)
+                let action = turn.look(sight, at: .monotonic())
+                guard case .claim(let slot) = action, !alarm.isRung, lock(slot) else { return .look(action) }
+                pass(sight.ahead, &header)
+                guard request.lease == nil else {
+                    if !sight.ahead.isEmpty { QueueFile.write(header, to: own) }
+                    return .offered(Offer(slot: slot, since: .now(), past: sight.ahead))
+                }
+                return try record(slot, ticket, &header, at: .now()).map(Decision.granted) ?? .look(action)
+            }
+        }
+    }
+
+    /// Asks whether an offer is still wanted, where others than this process stand behind the request.
+    private func isUnwanted(_ offer: inout Offer?) -> Bool {
+        guard request.lease != nil, offer != nil else { return false }
+        defer { offer?.since = .now() }
+        return !observer.confirms() || observer.standing() == .aside
+    }
+
+    private func giveBack(_ offer: inout Offer?) {
+        guard let slot = offer?.slot else { return }
+        own.unlock(LockSpace.holdAndDoorbell(slot))
+        offer = nil
+    }
+
+    /// Makes a slot that is locked a permit. It may be the one that the kernel gave to this waiter as its holder
+    /// let go: then the wake is the claim, and what else a grant needs is asked with the slot in hand.
+    /// - Returns: nil if it may not be taken now.
+    private func confirm(_ offer: Offer, _ ticket: Ticket) throws -> LocalGrant? {
+        let isAlone = own.conflict(with: .read, in: LockSpace.slotsAndAhead(of: ticket)) == nil
+        guard isAlone || request.lease != nil else { return nil }
+        return try locked {
+            var header = try openBook(isMember: true)
+            guard !isPassed(ticket, header) else { return nil }
+            if isAlone, header.remote == 0 {
+                guard header.pause == nil else { return nil }
+            } else {
+                // Through our own description, in whose way this lock is not.
+                let sight = settledSight(&header, from: ticket, through: own)
+                guard sight.hasRoom, sight.concurrency > offer.slot, !sight.kept.contains(offer.slot) else {
+                    return nil
+                }
+                if let next = sight.ahead.first, !offer.past.contains(next) { return nil }
+            }
+            return try record(offer.slot, ticket, &header, at: offer.since)
+        }
+    }
+
+    private func isPassed(_ ticket: Ticket, _ header: Header?) -> Bool {
+        header?.passed.contains(ticket) ?? false
+    }
+
+    /// Notes who stood still, so that whoever comes behind need not find out anew.
+    private func pass(_ ahead: [Ticket], _ header: inout Header) {
+        guard !ahead.isEmpty else { return }
+        let before = header.passed.filter { own.isAlive($0) }
+        header.passed = Array((ahead + before).prefix(Header.maximumPassed))
+    }
+
+    /// Who has become the next leaves the one just granted this long to start its command, before it makes
+    /// its own ready: two cores have enough to do with the first.
+    private static let settles = Duration.microseconds(200)
+
+    /// How often a waiter looks for a note to it, and whether the file is still in place.
+    private static let inspects = Duration.milliseconds(240)
+
+    @discardableResult
+    private func block<Result>(_ lookAfter: Duration, _ place: LocalPlace, _ call: (Duration) -> Result) -> Result {
+        var limit = lookAfter
+        if let look = observer.look(place) { limit = min(limit, look) }
+        if let deadline { limit = min(limit, max(.zero, deadline - .monotonic())) }
+        observer.blocks(true)
+        defer { observer.blocks(false) }
+        return call(limit)
+    }
+
+    /// Renders what a grant will write, and drops it: what a process does for the first time takes several
+    /// times as long, and here nobody waits for it.
+    private func rehearse(_ ticket: Ticket) {
+        guard let header = Book.header(from: own) else { return }
+        let holder = holder(ticket, token: header.lastToken, since: .now())
+        withExtendedLifetime(
+            (
+                header.line, SlotRecord(queue: header.queue, slot: 0, holder: holder).line,
+                History.line(.granted, at: holder.since, History.Tail(holder, slot: 0))
+            )
+        ) {}
+    }
+
+    /// Locked for reading, the place is in nobody's way, and alive.
+    private func giveWay(_ ticket: Ticket) {
+        _ = own.tryLock(.read, LockSpace.placeAndMember(ticket))
+    }
+
+    private func takePlaceAnew(_ ticket: Ticket) {
+        // Only a successor's short read lock can be in the way.
+        while !own.tryLock(.write, LockSpace.placeAndMember(ticket)), !alarm.isRung { alarm.sleep(.milliseconds(1)) }
+    }
+}
