@@ -85,7 +85,7 @@ import Testing
         #expect(most < 64, "\(most) MiB")
         #expect(hasEnded == (agent.code != nil), "\(client.err.prefix(2000))")
         if !hasEnded { client.send(SIGINT) }
-        #expect(Event.happens(within: 3) { client.hasEnded }, "Ctrl-C ends it")
+        #expect(Event.happens { client.hasEnded }, "Ctrl-C ends it")
         let result = client.wait()
         #expect(result.status == agent.code.map { .exited($0) } ?? .signaled(SIGINT), "\(result.err.prefix(2000))")
         #expect(agent.says.isEmpty || result.err.contains(agent.says), "\(result.err.prefix(2000))")
@@ -98,7 +98,7 @@ import Testing
         let drip =
             "text=\"semq-agent nonce=$nonce version=1\"; for i in $(seq 0 500); do printf %s \"${text:i:1}\"; sleep 0.3; done"
         let client = try start(sandbox, drip, ["-w", "2"])
-        #expect(Event.happens(within: 8) { client.hasEnded })
+        #expect(Event.happens { client.hasEnded })
         #expect(client.wait().status == .exited(75), "\(client.err)")
     }
 
@@ -109,7 +109,7 @@ import Testing
         let script = "\(FakeAgent.hello); echo '\(FakeAgent.granted)'; \(then)"
         let begun = Date()
         let client = try start(sandbox, script, [], ["sh", "-c", "trap '' TERM; while :; do sleep 0.1; done"])
-        #expect(Event.happens(within: 15) { client.hasEnded }, "\(client.err.prefix(2000))")
+        #expect(Event.happens { client.hasEnded }, "\(client.err.prefix(2000))")
         #expect(Date().timeIntervalSince(begun) < 7)
         #expect(client.wait().status == .exited(76), "\(client.err.prefix(2000))")
         #expect(client.err.contains("the lock is lost") && client.err.utf8.count < 4096)
@@ -123,7 +123,7 @@ import Testing
         let sandbox = try Sandbox()
         let script = "\(FakeAgent.hello); echo '\(FakeAgent.granted)'; sleep 0.3; yes '\(message)'"
         let client = try start(sandbox, script, [], ["sleep", "100"])
-        #expect(Event.happens(within: 10) { client.hasEnded })
+        #expect(Event.happens { client.hasEnded })
         #expect(client.wait().status == .exited(76), "\(client.err.prefix(2000))")
     }
 
@@ -141,7 +141,7 @@ import Testing
         let sandbox = try Sandbox()
         let client = try agent(sandbox)
         if !text.isEmpty { client.send(text) }
-        #expect(Event.happens(within: 14) { client.running.hasEnded }, "\(client.running.out)")
+        #expect(Event.happens { client.running.hasEnded }, "\(client.running.out)")
         #expect(!client.running.out.contains("version=1") && client.running.out.utf8.count < 1024)
         #expect(client.running.err.isHarmless)
     }
@@ -154,7 +154,7 @@ import Testing
         for _ in 0..<64 where !client.running.hasEnded {
             client.send((0..<4096).map { _ in UInt8.random(in: 0...255, using: &generator) })
         }
-        #expect(Event.happens(within: 5) { client.running.hasEnded })
+        #expect(Event.happens { client.running.hasEnded })
         #expect(client.running.err.isHarmless)
     }
 
@@ -179,7 +179,7 @@ import Testing
         for (number, message) in nonsense.enumerated() {
             client.send(message)
             let count = { client.running.out.split(separator: "\n").count { $0.hasPrefix("error ") } }
-            #expect(Event.happens(within: 5) { count() > number }, "\(message.prefix(100)): \(client.running.out)")
+            #expect(Event.happens { count() > number }, "\(message.prefix(100)): \(client.running.out)")
         }
         #expect(!sandbox.exists("board.queue"))
         client.send("\(acquire) lease=5000 priority=0")
@@ -200,7 +200,7 @@ import Testing
         let client = try agent(sandbox)
         try client.greet()
         client.send(text)
-        #expect(Event.happens(within: 5) { client.running.hasEnded }, "\(client.running.out)")
+        #expect(Event.happens { client.running.hasEnded }, "\(client.running.out)")
         #expect(client.says("error code=usage"), "\(client.running.out)")
         #expect(client.running.out.isHarmless && client.running.out.utf8.count < 2048)
     }
