@@ -40,6 +40,7 @@ import Testing
         // Well past the lease of before.
         let isDisturbed = Event.happens(within: Scene.lease) { holder.running.hasEnded || next.isIn }
         #expect(!isDisturbed)
+        #expect(holder.said.count { $0.contains("the connection is lost") } == 1, "\(holder.said)")
         #expect(try scene.status().holders.map(\.token) == before.map(\.token))
         try expectLeaves(holder)
         try expectLeaves(next)

@@ -240,11 +240,12 @@ final class LeasedConversation {
     private func answered(_ message: Message, _ now: Duration) -> Event? {
         guard let number = message.integer("number"), lease.answered(number) else { return nil }
         if let oldestUnanswered { answerTook = now - oldestUnanswered }
-        oldestUnanswered = nil
         return healed(now)
     }
 
     private func healed(_ now: Duration) -> Event? {
+        // What was sent by a connection that is given up is not answered by the one in its place.
+        oldestUnanswered = nil
         guard let since = cutSince else { return nil }
         cutSince = nil
         for attempt in attempts { attempt.conversation.close() }
