@@ -3,8 +3,7 @@ import Testing
 
 @testable import SemQueue
 
-/// Holders on other hosts: what is kept when they are lost without a word. A grant that is let go of loses its
-/// locks just as those of a killed process are lost.
+/// Holders on other hosts: what is kept when they are lost without a word.
 @Suite struct LeaseTests {
     private let bench = LeaseBench()
 
@@ -12,7 +11,7 @@ import Testing
 
     /// Takes the slot with a lease, and dies.
     private func lose(_ lease: Duration = .seconds(15), _ name: String = "lost") throws {
-        _ = try #require(try bench.attempt(lease: lease, name))
+        bench.lose(try #require(try bench.attempt(lease: lease, name)))
     }
 
     // MARK: recorded
@@ -138,7 +137,7 @@ import Testing
     }
 
     @Test func aPurelyLocalQueueWaitsForNothing() throws {
-        _ = try #require(try bench.attempt())
+        bench.lose(try #require(try bench.attempt()))
         let next = try #require(try bench.attempt())
         #expect(bench.events("lost") == 1)
         #expect(access(bench.path + ".remote", F_OK) != 0)
@@ -148,7 +147,7 @@ import Testing
 
     @Test func aLocalHolderThatIsLostKeepsNothingWhereOthersHaveLeases() throws {
         try #require(try bench.attempt(lease: .seconds(15))).release()
-        _ = try #require(try bench.attempt())
+        bench.lose(try #require(try bench.attempt()))
         #expect(try bench.attempt() != nil)
     }
 
@@ -214,11 +213,11 @@ import Testing
 
     @Test(arguments: [nil, Duration.seconds(15)])
     func whoeverIsNextWaitsForTheTombstoneAndDoesNotSpin(_ lease: Duration?) throws {
-        var holder = try bench.attempt(lease: .seconds(15))
+        let holder = try bench.attempt(lease: .seconds(15))
         #expect(holder != nil)
         let waiter = try bench.waiter(lease: lease, "next")
         try settled { waiter.observer.waits > 2 }  // blocks for the slot itself
-        holder = nil
+        bench.lose(holder)
         try settled { try bench.status().holders.first?.isCutOff == true && bench.events("lost") == 1 }
         let (waits, start) = (waiter.observer.waits, ContinuousClock.now)
         try settled { waiter.observer.waits >= waits + 3 }
@@ -231,14 +230,14 @@ import Testing
     }
 
     @Test func aHeadThatStandsStillKeepsNobodyFromFindingTheLoss() throws {
-        var holder = try bench.attempt(lease: .seconds(15))
+        let holder = try bench.attempt(lease: .seconds(15))
         #expect(holder != nil)
         // Locks a place ahead, and never moves.
         let (_, still, _) = try QueueFile.open(bench.path, .init(create: false))
         let ahead = Ticket(priority: 5, number: 900)
         #expect(still.tryLock(.write, LockSpace.placeAndMember(ahead)))
         let waiter = try bench.waiter("second")
-        holder = nil
+        bench.lose(holder)
         try settled { bench.events("lost") == 1 }
         #expect(!waiter.hasEnded)
         still.unlockAll()
@@ -294,12 +293,12 @@ import Testing
     /// While somebody waits, the file is known to be a queue whatever stands in it.
     @Test(arguments: ["all", "the header", "the slot", "emptied", "cut to the header", "one line"])
     func damageWhileSomebodyWaitsHoldsThemOff(_ damage: String) throws {
-        var holder = try bench.attempt(lease: .seconds(15))
+        let holder = try bench.attempt(lease: .seconds(15))
         let waiter = try bench.waiter("next")
         try settled { waiter.observer.waits > 2 }
         try damaged(damage)
         #expect(holder != nil)
-        holder = nil
+        bench.lose(holder)
         try settled { waiter.observer.holdoffs == [.seconds(60)] }
         bench.advance(.milliseconds(59_999))
         let waits = waiter.observer.waits
@@ -312,7 +311,7 @@ import Testing
 
     @Test(arguments: ["the header", "the slot", "one byte of the slot", "emptied", "cut to the header"])
     func damageToAPurelyLocalQueueIsWaitedForByNobody(_ damage: String) throws {
-        _ = try #require(try bench.attempt())
+        bench.lose(try #require(try bench.attempt()))
         try damaged(damage)
         #expect(try bench.attempt() != nil)
         #expect(bench.heldOff.isEmpty)
@@ -322,7 +321,7 @@ import Testing
     @Test func aRecoveredHeaderKnowsOfTheSlotsThatAreHeld() throws {
         _ = try Administration(bench.path, create: true).setConcurrency(3)
         let others = [try #require(try bench.attempt()), try #require(try bench.attempt())]
-        var holder = try bench.attempt(lease: .seconds(15))
+        let holder = try bench.attempt(lease: .seconds(15))
         #expect(holder?.slot == 2)
         try damaged("emptied")
         #expect(try bench.attempt() == nil)
@@ -330,7 +329,7 @@ import Testing
         for other in others { other.release() }
         bench.advance(.seconds(60))
         holder?.renewLease(expires: .now())
-        holder = nil
+        bench.lose(holder)
         #expect(try bench.attempt() == nil)
         #expect(try bench.status().holders.map(\.isCutOff) == [true])
         bench.advance(.seconds(15))
