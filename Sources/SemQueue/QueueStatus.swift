@@ -23,6 +23,8 @@ public struct QueueStatus: Hashable, Sendable {
         public var party: Party
         /// Stopped (Ctrl-Z), or did not move when it was its turn: others go past it, and it keeps its place.
         public var isStopped: Bool
+        /// It waits for somebody on another host, who isn't heard of just now; `isStopped` says so too.
+        public var isCutOff: Bool
     }
 
     /// The path as it was asked for.
@@ -125,7 +127,7 @@ extension QueueStatus {
         let active = tickets.map { ticket in
             let isStopped = passed.contains(ticket)
             return known[ticket].map { Waiter($0, isStopped: isStopped) }
-                ?? Waiter(ticket: ticket, since: Timestamp(0), party: .unknown, isStopped: isStopped)
+                ?? Waiter(ticket: ticket, since: Timestamp(0), party: .unknown, isStopped: isStopped, isCutOff: false)
         }
         // Alive and not in line: it gave way until it goes on.
         let inLine = Set(tickets)
@@ -157,7 +159,9 @@ extension Timestamp {
 
 extension QueueStatus.Waiter {
     fileprivate init(_ record: WaiterRecord, isStopped: Bool) {
-        self.init(ticket: record.ticket, since: record.since, party: record.party, isStopped: isStopped)
+        self.init(
+            ticket: record.ticket, since: record.since, party: record.party, isStopped: isStopped,
+            isCutOff: isStopped && record.isRemote)
     }
 }
 

@@ -75,6 +75,7 @@ import Testing
         try scene.bench.drop(two)
         try expectLeaves(holder)
         #expect(Event.happens { third.isIn }, "\(third.said)")
+        #expect(try scene.status().waiting.first?.cut_off == true)
         try scene.bench.heal()
         // Perhaps before anybody was told of the cut.
         let isBack = Scene.comesToBe {

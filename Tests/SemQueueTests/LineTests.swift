@@ -21,6 +21,9 @@ import Testing
         #expect(line.firstIndex(of: 0x0A) == Line.length - 1)
         #expect(!line.dropLast().contains { $0 < 0x20 || $0 == 0x7f })
         #expect(WaiterRecord(line: line[...]) == waiter(description))
+        var remote = waiter(description)
+        remote.isRemote = true
+        #expect(WaiterRecord(line: remote.line[...]) == remote)
     }
 
     @Test func aLongTextIsCutWithinTheLineAtACharacter() throws {

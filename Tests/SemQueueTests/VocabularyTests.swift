@@ -30,7 +30,7 @@ import Testing
         status.waiting = (0..<4096).map {
             QueueStatus.Waiter(
                 ticket: Ticket(priority: 5, number: Int64($0 + 2000)), since: Timestamp(21), party: party($0),
-                isStopped: $0 % 2 == 0)
+                isStopped: $0 % 2 == 0, isCutOff: $0 % 4 == 0)
         }
         var assembly = QueueStatus.Assembly()
         let messages = try Self.read(status.messages)

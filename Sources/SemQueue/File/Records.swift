@@ -122,6 +122,8 @@ struct WaiterRecord: Equatable {
     var ticket: Ticket
     var since: Timestamp
     var party: Party
+    /// It waits for somebody on another host.
+    var isRemote = false
 }
 
 /// A message to one member: your turn is ended, by whom and why.
@@ -323,9 +325,10 @@ extension SlotRecord: LineRecord {
 extension WaiterRecord: LineRecord {
     init?(line: ArraySlice<UInt8>) {
         guard var reader = Line.Reader("waiter", line), let queue = reader.queue(), let ticket = reader.ticket(),
-            let since = reader.integer("since"), let party = reader.party()
+            let since = reader.integer("since"),
+            case let isRemote = reader.integer("remote") == 1, let party = reader.party()
         else { return nil }
-        self.init(queue: queue, ticket: ticket, since: Timestamp(since), party: party)
+        self.init(queue: queue, ticket: ticket, since: Timestamp(since), party: party, isRemote: isRemote)
     }
 
     var line: [UInt8] {
@@ -333,6 +336,7 @@ extension WaiterRecord: LineRecord {
         writer.queue(queue)
         writer.ticket(ticket)
         writer.field("since", since.microseconds)
+        if isRemote { writer.field("remote", 1) }
         writer.party(party)
         return writer.finish()
     }

@@ -149,7 +149,8 @@ struct Member {
             // The record before the lock: who is seen waiting is known.
             repeat {
                 if own.isAlive(ticket) { ticket = ticket.next }
-                let record = WaiterRecord(queue: header.queue, ticket: ticket, since: .now(), party: party)
+                let record = WaiterRecord(
+                    queue: header.queue, ticket: ticket, since: .now(), party: party, isRemote: request.lease != nil)
                 QueueFile.write(record.line, at: line, to: own)
             } while !own.tryLock(.write, LockSpace.placeAndMember(ticket))
             header.lastTicket = ticket.number

@@ -190,13 +190,16 @@ extension QueueStatus.Waiter {
     fileprivate var message: Message {
         Message(
             "waiter",
-            [("since", "\(since.microseconds)"), ("stopped", isStopped ? "1" : "0")] + ticket.fields + party.fields)
+            [("since", "\(since.microseconds)"), ("stopped", isStopped ? "1" : "0"), ("cut-off", isCutOff ? "1" : "0")]
+                + ticket.fields + party.fields)
     }
 
     fileprivate init?(_ message: Message) {
         guard let ticket = Ticket(message), let party = Party(message), let since = message.integer("since") else {
             return nil
         }
-        self.init(ticket: ticket, since: Timestamp(since), party: party, isStopped: message.flag("stopped"))
+        self.init(
+            ticket: ticket, since: Timestamp(since), party: party, isStopped: message.flag("stopped"),
+            isCutOff: message.flag("cut-off"))
     }
 }

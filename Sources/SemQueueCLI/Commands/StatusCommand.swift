@@ -122,7 +122,11 @@ extension QueueStatus {
             (
                 "waiting",
                 .array(
-                    waiting.map { .object(member($0.ticket, $0.since, $0.party) + [("stopped", .bool($0.isStopped))]) })
+                    waiting.map {
+                        .object(
+                            member($0.ticket, $0.since, $0.party) + [("stopped", .bool($0.isStopped))]
+                                + ($0.isCutOff ? [("cut_off", .bool(true))] : []))
+                    })
             ),
         ]
         return .object(members)

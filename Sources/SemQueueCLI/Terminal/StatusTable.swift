@@ -46,7 +46,7 @@ struct StatusTable {
             }
             + status.waiting.enumerated().map {
                 row(
-                    $1.isStopped ? "stopped" : "\($0 + 1).", $1.ticket, $1.party, $1.since,
+                    $1.isCutOff ? "cut off" : $1.isStopped ? "stopped" : "\($0 + 1).", $1.ticket, $1.party, $1.since,
                     lease: hasLeases ? "" : nil)
             }
         guard !rows.isEmpty else { return lines.joined(separator: "\n") + "\n" }
