@@ -44,6 +44,8 @@ public struct SSHError: Error, Hashable, Sendable {
     public var port: Int
     /// One sentence that names the host and what to do.
     public var message: String
+    /// All keys have been tried: where `ssh` goes on, it need not offer them again, nor ask for passphrases.
+    package var keysAreUsedUp = false
 
     package init(_ kind: Kind, _ phase: Phase, host: String, port: Int, _ message: String) {
         self.phase = phase

@@ -41,7 +41,7 @@ import Testing
     @Test func noKeyAtAll() throws {
         let server = try LoopbackServer(Self.keysOnly)
         let error = try server.failure(["IdentityFile \(server.workshop.path("none"))"])
-        #expect(error.kind == .unsupported)
+        #expect(error.kind == .authentication)
         #expect(error.message.hasPrefix("there is no key for lab (127.0.0.1:\(server.port))"))
     }
 
@@ -53,6 +53,7 @@ import Testing
         #expect(
             error.message
                 == "lab (127.0.0.1:\(server.port)) took no key and also takes password, which only ssh can do")
+        #expect(error.keysAreUsedUp)
     }
 
     @Test func aServerThatWantsMoreThanAKeyIsLeftToSSH() throws {
@@ -112,6 +113,22 @@ import Testing
             ])
     }
 
+    @Test func aPassphraseThatIsWrongIsAskedForThreeTimes() throws {
+        let server = try LoopbackServer(Self.keysOnly)
+        try server.workshop.key("own", passphrase: "open sesame")
+        try server.workshop.write("authorized_keys", server.workshop.read("own.pub"))
+        let asked = Mutex(0)
+        let error = try server.failure(["IdentityFile \(server.workshop.path("own"))"]) { options in
+            options.askPassphrase = { _, _ in
+                asked.withLock { $0 += 1 }
+                return SSHSecret("close sesame")
+            }
+        }
+        #expect(asked.withLock { $0 } == 3)
+        #expect(error.kind == .authentication)
+        #expect(error.message.contains("the passphrase of \(server.workshop.path("own")) was wrong"))
+    }
+
     @Test func noPassphraseIsAskedForAKeyThatIsOfNoUse() throws {
         let server = try LoopbackServer(Self.keysOnly)
         try server.workshop.key("own", passphrase: "open sesame")
@@ -129,7 +146,7 @@ import Testing
         try server.workshop.key("own", passphrase: "open sesame")
         try server.workshop.write("authorized_keys", server.workshop.read("own.pub"))
         let error = try server.failure(["IdentityFile \(server.workshop.path("own"))"])
-        #expect(error.kind == .unsupported)
+        #expect(error.kind == .authentication)
         #expect(error.message.contains("the passphrase of \(server.workshop.path("own")) was not given"))
         #expect(!error.message.contains("sesame"))
     }
@@ -140,6 +157,7 @@ import Testing
         try server.workshop.write("authorized_keys", server.workshop.read("own.pub"))
         let error = try server.failure(["IdentityFile \(server.workshop.path("own"))"])
         #expect(error.kind == .unsupported)
+        #expect(!error.keysAreUsedUp)
         #expect(error.message.contains("is encrypted with chacha20-poly1305@openssh.com"))
     }
 
@@ -208,7 +226,7 @@ import Testing
         }
         unlink(server.workshop.path("id"))
         let error = try server.failure(["IdentityAgent \(agent.path)"]) { $0.limits.agent = .milliseconds(200) }
-        #expect(error.kind == .unsupported)
+        #expect(error.kind == .authentication)
         #expect(error.message.contains("does not answer within 0.2 seconds"))
     }
 

@@ -138,13 +138,13 @@ import Testing
         func run() throws -> Sandbox.Result {
             try sandbox.start([Sandbox.binary] + words + ["ann@bench:q"] + bench.options).wait()
         }
-        let prefix = "semq: ann@bench: can't be reached: "
         for (sentence, code): (String, Int32) in [
             ("ssh: Could not resolve hostname bench: Name or service not known", 69),
             ("ssh: connect to host bench port 22: Connection refused", 69),
             ("ann@bench: Permission denied (publickey).", 77), ("Host key verification failed.", 77),
         ] {
             try bench.fails(sentence)
+            let prefix = "semq: ann@bench: \(code == 69 ? "can't be reached" : "refused"): "
             #expect(try run() == .init(status: .exited(code), out: "", err: "\(prefix)\(sentence)\n"))
         }
         let missing = try sandbox.start([Sandbox.binary] + words + ["bench:q", "--rsh", "no-such-program"]).wait()

@@ -16,8 +16,10 @@ struct Authentication {
     private enum Result {
         case accepted
         case rejected
-        /// It can't be used; why.
+        /// It can't be used, by nobody; why.
         case unusable(String)
+        /// libssh2 can't use it; why.
+        case foreign(String)
     }
 
     /// A wrong passphrase may be a slip.
@@ -30,6 +32,7 @@ struct Authentication {
         let held = try agent.map { agent throws(SSHError) in try list(agent, &troubles) } ?? []
         let plan = KeyPlan(identities: identities, agent: held, identitiesOnly: identitiesOnly)
         var tried = 0
+        var isForeign = false
         for offer in plan.offers {
             let result: Result
             switch offer {
@@ -47,10 +50,13 @@ struct Authentication {
             case .accepted: return
             case .rejected: tried += 1
             case .unusable(let reason): troubles.append(reason)
+            case .foreign(let reason):
+                troubles.append(reason)
+                isForeign = true
             }
             if negotiation.wire.overheard.wantsMore { break }
         }
-        throw failure(plan, tried: tried, troubles)
+        throw failure(plan, tried: tried, isForeign: isForeign, troubles)
     }
 
     // MARK: agent
@@ -178,12 +184,12 @@ struct Authentication {
                     "\(prompt)Passphrase for the key \(identity.path): ", negotiation.cancellation)
             else {
                 if negotiation.cancellation.isCancelled { throw cancelled }
-                return .unusable("the passphrase of \(identity.path) was not given")
+                return .unusable("the passphrase of \(identity.path) was not given; ssh-add asks for it once for all")
             }
             // Typing takes its time.
             deadline = .after(left)
             let result = try offerFile(identity, passphrase: passphrase, until: deadline)
-            guard case .unusable = result else { return result }
+            guard case .foreign = result else { return result }
         }
         return .unusable("the passphrase of \(identity.path) was wrong")
     }
@@ -207,7 +213,7 @@ struct Authentication {
         }
         let result = try judge(code)
         if case .rejected = result, negotiation.wire.overheard.refusals == refusals {
-            return .unusable("libssh2 can't use the key \(identity.path)")
+            return .foreign("libssh2 can't use the key \(identity.path)")
         }
         return result
     }
@@ -228,7 +234,7 @@ struct Authentication {
         return .rejected
     }
 
-    private func failure(_ plan: KeyPlan, tried: Int, _ troubles: [String]) -> SSHError {
+    private func failure(_ plan: KeyPlan, tried: Int, isForeign: Bool, _ troubles: [String]) -> SSHError {
         let methods = negotiation.wire.overheard.methods
         let others = methods.filter {
             ["password", "keyboard-interactive", "gssapi-with-mic", "hostbased"].contains($0)
@@ -244,13 +250,22 @@ struct Authentication {
                 "\(endpoint.description) took none of the keys that libssh2 can use; left is \(list(plan.leftOut)), "
                     + "which only ssh can use")
         }
-        if !others.isEmpty || tried == 0 {
+        if !others.isEmpty || isForeign {
             let reason =
                 tried == 0 ? "there is no key for \(endpoint.description)" : "\(endpoint.description) took no key"
-            return endpoint.error(
+            var error = endpoint.error(
                 .unsupported, .authentication,
                 reason + (others.isEmpty ? "" : " and also takes \(list(others)), which only ssh can do")
                     + (troubles.isEmpty ? "" : " (\(list(troubles)))"))
+            error.keysAreUsedUp = !isForeign
+            return error
+        }
+        if tried == 0 {
+            return endpoint.error(
+                .authentication, .authentication,
+                troubles.isEmpty
+                    ? "there is no key for \(endpoint.description): ssh-keygen makes one, ssh-copy-id lets it in"
+                    : "there is no key for \(endpoint.description) that can be used: \(list(troubles))")
         }
         return endpoint.error(
             .authentication, .authentication,

@@ -112,11 +112,23 @@ package enum Several {
             }
         }
         func finished() -> [End] { ends.withLock { $0 } }
+        var seen = 0
+        /// The others go on without one that fails, and people learn why.
+        func tellFailures() {
+            let all = finished()
+            for end in all.dropFirst(seen) {
+                if case .failure(let error as SemaphoreError) = end.result {
+                    observer.tells("\(error.message); left out")
+                }
+            }
+            seen = all.count
+        }
         while !alarm.isRung, finished().count < semaphores.count, !finished().contains(where: \.isGrant) {
             observer.blocks(true)
             alarm.sleep(observer.look(semaphores) ?? .seconds(3600))
             observer.blocks(false)
             spread()
+            if finished().count < semaphores.count { tellFailures() }
         }
         for alarm in alarms { alarm.ring() }
         for thread in threads { thread.join() }
@@ -127,6 +139,8 @@ package enum Several {
             guard case .granted(let grant) = try? end.result.get() else { continue }
             if kept == nil, !alarm.isRung { kept = grant } else { grant.release() }
         }
+        spread()
+        if ended.contains(where: { (try? $0.result.get()) != nil }) { tellFailures() }
         if let kept {
             kept.letAlone()
             return .granted([kept])

@@ -46,7 +46,7 @@ package struct Bootstrap {
             let told = (lines + [complaint]).filter { !$0.isEmpty }.suffix(3)
             throw SemaphoreError(
                 .unreachable,
-                "\(shell.host): commands can't be run there: \(told.isEmpty ? "no answer" : Array(told).joined(by: "; "))"
+                "\(shell.host): commands can't be run there: \(told.isEmpty ? "the log-in shell ends without a word" : Array(told).joined(by: "; "))"
             )
         }
         return line
@@ -117,7 +117,8 @@ package struct Bootstrap {
         let complaint = link.complaint
         if code == 255 || code == ExitOfLink.refused {
             throw SemaphoreError(
-                code == 255 ? .unreachable : .permission, "\(shell.host): can't be reached: \(complaint)")
+                code == 255 ? .unreachable : .permission,
+                "\(shell.host): \(code == 255 ? "can't be reached" : "refused"): \(complaint)")
         }
         return (String(decoding: said, as: UTF8.self).trimmed, complaint)
     }

@@ -151,7 +151,8 @@ final class Conversation {
             // So ends, before any word, a connection too many for sshd (MaxStartups): more come together than log in.
             let isCrowded = ["(MaxStartups)", "kex_exchange_identification"].contains { complaint.contains($0) }
             return SemaphoreError(
-                isRefusal ? .permission : .unreachable, "\(host): can't be reached\(told)",
+                isRefusal ? .permission : .unreachable,
+                "\(host): \(isRefusal ? "refused" : "can't be reached")\(told)",
                 systemError: isCrowded ? EAGAIN : 0)
         case let code?:
             return SemaphoreError(

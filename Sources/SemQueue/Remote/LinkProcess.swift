@@ -43,15 +43,17 @@ package struct LinkProcess {
             say(session.failure?.message ?? "\(host): the connection was lost")
             return ExitOfLink.failed
         } catch {
-            if error.kind == .unsupported { return becomeSSH(error.message) }
+            if error.kind == .unsupported { return becomeSSH(error) }
             say(error.message)
             return error.kind == .hostKey || error.kind == .authentication ? ExitOfLink.refused : ExitOfLink.failed
         }
     }
 
-    private func becomeSSH(_ why: String) -> Int32 {
+    private func becomeSSH(_ error: SSHError) -> Int32 {
+        let why = error.message
         if isVerbose { say("\(why); by way of ssh") }
-        let words = RemoteShell.sshWords(["ssh"], to: host, isBatch: isBatch) + [command]
+        let program = ["ssh"] + (error.keysAreUsedUp ? ["-o", "PubkeyAuthentication=no"] : [])
+        let words = RemoteShell.sshWords(program, to: host, isBatch: isBatch) + [command]
         var arguments = words.map { strdup($0) } + [nil]
         execvp("ssh", &arguments)
         say("\(why); and ssh can't be started: \(String(cString: strerror(errno)))")

@@ -102,10 +102,11 @@ package final class RemoteSemaphore: NamedSemaphore {
                 // A host that is crowded just now is not one that can't be reached.
                 let isCrowded = error.systemError == EAGAIN
                 let limit = max(options.retryConnect ?? .zero, isCrowded ? Self.crowdLasts : .zero)
-                guard Duration.monotonic() - start < limit else { throw error }
+                let rest = start + limit - .monotonic()
+                guard rest > .zero else { throw error }
                 if !isTold { tell("\(error.message); trying again for \(limit.components.seconds) s") }
                 isTold = true
-                alarm.sleep(.milliseconds(Int64.random(in: isCrowded ? 200...1500 : 1500...2500)))
+                alarm.sleep(min(rest, .milliseconds(Int64.random(in: isCrowded ? 200...1500 : 1500...2500))))
                 if alarm.isRung { throw Gate.Failure.interrupted }
                 if let deadline, .monotonic() >= deadline { throw Gate.Failure.timedOut }
             }

@@ -5,7 +5,13 @@ extension Hosts {
     static let options: [Options.Option] = [.init("rsh", argument: true), .init("no-bootstrap")]
 
     static func carrier(_ options: Options) throws -> Carrier {
-        try Carrier(rsh: options.value("rsh")) ?? .own(isVerbose: options.has("verbose"))
+        let isVerbose = options.has("verbose")
+        guard let chosen = try Carrier(rsh: options.value("rsh")) else { return .own(isVerbose: isVerbose) }
+        if isVerbose, case .program(let words) = chosen {
+            let choice = options.value("rsh") == nil ? variable : "--rsh"
+            Terminal.say("other hosts by way of \(words.joined(separator: " ")), chosen by \(choice)")
+        }
+        return chosen
     }
 
     convenience init(_ options: Options) throws {
