@@ -61,7 +61,8 @@ class Holder:
         self.log = log or bench.log()
         self.index = index
         command = [bench.helper("hold"), self.log, str(index)]
-        self.pid = processes.spawn(words(command) if words else peer.command(lock, command))
+        self.errors = f"{self.log}.{index}.errors"
+        self.pid = processes.spawn(words(command) if words else peer.command(lock, command), self.errors)
 
     def line(self, kind: str) -> list[int] | None:
         for line in processes.read(self.log).splitlines():
@@ -71,7 +72,12 @@ class Holder:
         return None
 
     def await_start(self) -> list[int]:
-        processes.until(lambda: self.line("start") is not None, "a holder to start")
+        def has_started() -> bool:
+            if self.line("start") is None and processes.state(self.pid) in ("", "Z"):
+                raise RuntimeError(f"a holder has ended without a start; it said: {processes.read(self.errors)!r}")
+            return self.line("start") is not None
+
+        processes.until(has_started, "a holder to start")
         return self.line("start")
 
     def release(self) -> None:

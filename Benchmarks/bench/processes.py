@@ -15,7 +15,8 @@ def spawn(words: list[str], stderr: str = os.devnull) -> int:
         (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
         (os.POSIX_SPAWN_OPEN, 2, stderr, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644),
     ]
-    return os.posix_spawnp(words[0], words, ENVIRONMENT, file_actions=actions)
+    # A shell's background job ignores Ctrl-C, and so would all that it starts.
+    return os.posix_spawnp(words[0], words, ENVIRONMENT, file_actions=actions, setsigdef=[signal.SIGINT, signal.SIGQUIT])
 
 
 def wait(pids: list[int]) -> None:
