@@ -44,8 +44,14 @@ package enum Address: Hashable, Sendable {
                 "\(text): wants a host and a path, as in user@host:path or ssh://user@host:22/path; "
                     + "a local file is ./\(text)")
         }
+        guard text.utf8.count <= Self.longest else {
+            throw SemaphoreError(.usage, "\(text.prefix(80))…: such a long name is no file's")
+        }
         self = .remote(host, path: String(parts.path))
     }
+
+    /// PATH_MAX, and a host.
+    private static let longest = 4096 + 256
 
     /// The colon that makes an address remote: before any slash, and behind the brackets of an IPv6 address.
     private static func separator(in text: String) -> String.Index? {

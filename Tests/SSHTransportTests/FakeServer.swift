@@ -30,13 +30,12 @@ final class FakeServer: Sendable {
                 _ = fcntl(connection, F_SETFD, FD_CLOEXEC)
                 serve(connection)
             }
+            // Here and nowhere else: the number must not become another listener's while this one still accepts.
+            close(listener)
         }
     }
 
-    deinit {
-        shutdown(listener, Int32(SHUT_RDWR))
-        close(listener)
-    }
+    deinit { shutdown(listener, Int32(SHUT_RDWR)) }
 
     static func dial(_ port: Int) throws -> Int32 {
         let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)

@@ -65,11 +65,10 @@ final class FakeAgent {
                 guard connection >= 0 else { break }
                 serve(connection)
             }
+            // Here and nowhere else: the number must not become another listener's while this one still accepts.
+            close(listener)
         }
     }
 
-    deinit {
-        shutdown(listener, Int32(SHUT_RDWR))
-        close(listener)
-    }
+    deinit { shutdown(listener, Int32(SHUT_RDWR)) }
 }

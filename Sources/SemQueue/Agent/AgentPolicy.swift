@@ -84,6 +84,10 @@ package struct AgentPolicy {
             let next = openat(
                 current.descriptor, String(part), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK)
             guard next >= 0 else {
+                if errno == ENOTDIR || errno == ELOOP {
+                    throw SemaphoreError(
+                        .permission, "\(name): \(part) is no folder, and this key follows no links", systemError: errno)
+                }
                 throw SemaphoreError(
                     .cannotCreate, "\(name): there is no folder \(part): \(String(cString: strerror(errno)))",
                     systemError: errno)

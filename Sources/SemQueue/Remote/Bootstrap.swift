@@ -69,10 +69,12 @@ package struct Bootstrap {
     }
 
     /// In words that every log-in shell passes on alike: one line, single quotes, no exclamation mark (tcsh), no
-    /// backslash (fish). What came is checked before it has its name, so that nobody ever executes half a file.
+    /// backslash (fish). What came is checked before it has its name, so that nobody ever executes half a file; a connection that has
+    /// ended doesn't end the shell before it has cleaned up.
     private func script(size: Int, _ digest: String) -> String {
         let folder = binary.remotePath.dropLast("/semq".count)
-        return "sh -c 'umask 077; mkdir -p \(folder) || exit; t=\(folder)/semq.$$; trap \"rm -f $t\" EXIT; "
+        return "sh -c 'umask 077; mkdir -p \(folder) || exit; t=\(folder)/semq.$$; "
+            + "trap \"rm -f $t\" EXIT; trap \"\" HUP PIPE; "
             + "head -c \(size) > $t || exit; "
             + "test $(wc -c < $t) -eq \(size) || { echo only a part has arrived; exit 1; }; "
             + "if command -v sha256sum > /dev/null; then "

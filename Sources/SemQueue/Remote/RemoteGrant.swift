@@ -148,6 +148,6 @@ package final class RemoteGrant: Grant, @unchecked Sendable {
             return state.isDone
         }
         guard !isDone else { return }
-        if let conversation = session.farewell(within: .seconds(3)) { host.keep(conversation) }
+        if let conversation = session.farewell(within: .seconds(5)) { host.keep(conversation) }
     }
 }

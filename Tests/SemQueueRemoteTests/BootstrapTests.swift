@@ -1,0 +1,126 @@
+import Foundation
+import Glibc
+import SemQueueTestSupport
+import Testing
+
+/// A host that never saw semq, and what may be in the way when it gets it.
+@Suite(.onHosts) struct BootstrapTests {
+    private let lab: TestLab
+    private let bench: TestHost
+    private let client: TestHost
+
+    init() throws {
+        lab = try TestLab()
+        bench = try lab.host("bench")
+        client = try lab.client("one")
+    }
+
+    private func start(_ client: TestHost, at queue: String = "lab@bench:board.queue") throws -> Running {
+        try client.start(["semq", "acquire", "-q", queue, "--", "sh", "-c", "echo in; exit 7"])
+    }
+
+    private func expectWorks(_ comment: String = "") throws {
+        let result = try start(client).wait()
+        #expect(result.status == .exited(7) && result.out == "in\n", "\(comment): \(result.err)")
+    }
+
+    private func expectRefused(_ reason: String) throws {
+        let result = try start(client).wait()
+        #expect(result.status == .exited(69) && result.out == "", "\(result)")
+        #expect(result.err.hasPrefix("semq: lab@bench: ") && result.err.contains(reason), "\(result.err)")
+        #expect(result.err.contains("--no-bootstrap"), "the way out: \(result.err)")
+        #expect(try cached() == [], "nothing half-done stays behind")
+    }
+
+    /// The files below the cache folder there.
+    private func cached() throws -> [String] {
+        try bench.shell("find /home/lab/.cache/semq -type f 2>/dev/null; true").out.split(separator: "\n").map(
+            String.init)
+    }
+
+    private func run(_ line: String) throws {
+        let result = try bench.shell(line)
+        try #require(result.status == .exited(0), "\(line): \(result.err)")
+    }
+
+    private func mount(_ options: String) throws {
+        try run(
+            "mkdir -p /home/lab/.cache && chown lab: /home/lab/.cache && mount -t tmpfs -o \(options) tmpfs /home/lab/.cache && chown lab: /home/lab/.cache"
+        )
+    }
+
+    @Test func itIsThereOnceAndOnlyForItsUser() throws {
+        try expectWorks()
+        let files = try cached()
+        try #require(files.count == 1)
+        #expect(try bench.shell("stat -c '%U %a' \(files[0])").out == "lab 700\n")
+        let before = try bench.shell("stat -c %i \(files[0])").out
+        try expectWorks("again")
+        #expect(try bench.shell("stat -c %i \(files[0])").out == before, "it is not sent twice")
+    }
+
+    @Test func aFullDisk() throws {
+        try mount("size=1m")
+        try expectRefused("No space left on device")
+        try run("umount /home/lab/.cache")
+        try expectWorks()
+    }
+
+    @Test func aFileSystemThatExecutesNothing() throws {
+        try mount("noexec")
+        try expectRefused("Permission denied")
+    }
+
+    @Test func aHomeThatCannotBeWrittenTo() throws {
+        try run("chown root: /home/lab && chmod 555 /home/lab")
+        try expectRefused("Permission denied")
+    }
+
+    @Test func anotherProcessor() throws {
+        try run("printf '#!/bin/sh\\necho Linux aarch64\\n' > /usr/local/bin/uname && chmod 755 /usr/local/bin/uname")
+        let refused = try start(client).wait()
+        #expect(refused.status == .exited(69), "\(refused)")
+        #expect(
+            refused.err.contains("is Linux aarch64") && refused.err.contains("scripts/build-agent"), "\(refused.err)")
+        // Told from this machine's by a byte behind its end.
+        let other = "/usr/local/share/semq/linux-aarch64/semq"
+        let made = try client.shell(
+            "mkdir -p $(dirname \(other)) && cp /usr/local/bin/semq \(other) && echo other >> \(other)")
+        try #require(made.status == .exited(0), "\(made.err)")
+        try expectWorks()
+        #expect(try bench.shell("tail -c 6 \(try #require(try cached().first))").out == "other\n")
+    }
+
+    /// What an earlier upload has left, or somebody has done to it.
+    @Test(arguments: [
+        "truncate -s 100000", "truncate -s 0", "chmod 000", "chmod 600", "printf garbage >", "rm -f",
+    ])
+    func whatIsThereIsDamaged(_ damage: String) throws {
+        try expectWorks()
+        let file = try #require(try cached().first)
+        try run("\(damage) \(file)")
+        try expectWorks(damage)
+    }
+
+    /// The connection ends in the middle of it.
+    @Test(arguments: [TestProxy.Action.reset, .close]) func aTruncatedUpload(_ action: TestProxy.Action) throws {
+        let way = try lab.proxy("way", to: bench)
+        try way.rules(.init(action, .up, at: .encrypted, after: 3 << 20))
+        let result = try start(client, at: "lab@way:board.queue").wait()
+        #expect(result.status == .exited(69) && result.out == "", "\(result)")
+        #expect(Scene.comesToBe { (try? cached()) == [] }, "nothing half-done stays behind")
+        try way.rules()
+        let again = try start(client, at: "lab@way:board.queue").wait()
+        #expect(again.status == .exited(7), "\(again.err)")
+    }
+
+    @Test func severalAtOnce() throws {
+        let clients = [client, try lab.client("two"), try lab.client("three")]
+        let runs = try (0..<6).map { try start(clients[$0 % clients.count]) }
+        for run in runs {
+            let result = run.wait()
+            #expect(result.status == .exited(7) && result.out == "in\n", "\(result.err)")
+        }
+        #expect(try cached().count == 1)
+    }
+}

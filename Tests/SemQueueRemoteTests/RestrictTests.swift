@@ -1,0 +1,116 @@
+import Foundation
+import Glibc
+import SemQueueTestSupport
+import Testing
+
+/// A forced command, `semq agent --restrict DIR`, and clients that want more than it gives.
+@Suite struct RestrictTests {
+    private let sandbox: Sandbox
+    /// Instead of ssh: what the forced command does, whatever the client asks for.
+    private let way: String
+
+    init() throws {
+        sandbox = try Sandbox()
+        for folder in ["inside", "inside/sub", "outside"] {
+            try FileManager.default.createDirectory(atPath: sandbox.path(folder), withIntermediateDirectories: true)
+        }
+        way = try sandbox.write(
+            "way", "#!/bin/sh\nexec \(Sandbox.binary) agent --restrict \(sandbox.path("inside"))\n", executable: true)
+    }
+
+    private func acquire(_ path: String) throws -> Sandbox.Result {
+        try sandbox.start([Sandbox.binary, "acquire", "-q", "-n", "--rsh", way, "bench:\(path)", "--", "true"]).wait()
+    }
+
+    private var outside: [String] {
+        (try? FileManager.default.contentsOfDirectory(atPath: sandbox.path("outside"))) ?? []
+    }
+
+    @Test func queuesBelowTheFolder() throws {
+        for name in ["q", "sub/q", "a.b_c-9"] {
+            let result = try acquire(name)
+            #expect(result.status == .exited(0), "\(result.err)")
+            #expect(sandbox.exists("inside/\(name)"))
+        }
+    }
+
+    @Test func namesThatLeadOut() throws {
+        let names = [
+            "../outside/q", "sub/../../outside/q", "..", ".", "sub/..", sandbox.path("outside/q"), "/etc/passwd",
+            "-q", ".q", "q\nq", "q\tq", "q q", "$(touch q)", "q;q", "\u{1b}[31m",
+            String(repeating: "x/", count: 300) + "q",
+        ]
+        for name in names {
+            let result = try acquire(name)
+            #expect(result.status == .exited(77), "\(name): \(result)")
+            #expect(result.err.contains("this key reaches queues below one folder only"), "\(result.err)")
+            #expect(!result.err.dropLast().contains { $0.isNewline || $0 == "\u{1b}" }, "\(result.err)")
+        }
+        #expect(outside == [])
+    }
+
+    /// What no command line can say.
+    @Test(arguments: ["q%00/../../outside/q", "q%0aq"]) func bytesThatNoNameHas(_ name: String) throws {
+        let client = try HandClient(sandbox, [way])
+        try client.greet()
+        client.send("acquire path=\(name) lease=5000 description=d pid=1 host=h user=u priority=0")
+        #expect(client.says("error code="), "\(client.running.out)")
+        #expect(outside == [] && !client.running.out.contains("granted"))
+    }
+
+    @Test func aMebibyteOfName() throws {
+        let client = try HandClient(sandbox, [way])
+        try client.greet()
+        client.send("acquire path=\(String(repeating: "x", count: 1 << 20)) lease=5000")
+        #expect(Event.happens { client.running.hasEnded }, "\(client.running.out.prefix(500))")
+        #expect(client.running.out.contains("error code=usage") && client.running.out.utf8.count < 4096)
+        let result = try acquire(String(repeating: "x", count: 60_000))
+        #expect(result.status == .exited(64) || result.status == .exited(77), "\(result.status)")
+        #expect(result.err.utf8.count < 1024)
+    }
+
+    @Test func links() throws {
+        symlink("../outside", sandbox.path("inside/folder"))
+        symlink("../outside/q", sandbox.path("inside/file"))
+        let folder = try acquire("folder/q")
+        #expect(folder.status == .exited(77), "\(folder)")
+        #expect(folder.err.contains("folder is no folder, and this key follows no links"), "\(folder.err)")
+        let file = try acquire("file")
+        #expect(file.status != .exited(0), "\(file)")
+        #expect(outside == [])
+    }
+
+    /// A folder that is a link at one moment and none at the next, while clients come and go.
+    @Test func aLinkThatIsSwappedDuringTheCall() throws {
+        let inside = sandbox.path("inside")
+        let swapping = try sandbox.start([
+            "/bin/sh", "-c",
+            "cd \(inside); while :; do rm -rf sub; ln -s ../outside sub; rm -f sub; mkdir sub; done",
+        ])
+        defer {
+            swapping.send(SIGKILL)
+            _ = swapping.wait()
+        }
+        var results: Set<String> = []
+        for _ in 0..<60 { results.insert("\(try acquire("sub/q").status)") }
+        #expect(outside == [])
+        #expect(results.count > 1, "it was swapped at all kinds of moments: \(results)")
+    }
+
+    /// What a client may have sent along (AcceptEnv), and what sshd tells of it.
+    @Test func theEnvironmentCountsForNothing() throws {
+        let bait = [
+            "SSH_ORIGINAL_COMMAND=semq agent", "SEMQ_ON_BEHALF=1 root root", "SEMQ_RSH=touch",
+            "SEMQ_HELD=\(sandbox.path("outside/q"))", "HOME=\(sandbox.path("outside"))", "PWD=/", "TMPDIR=/nowhere",
+        ]
+        let client = try HandClient(sandbox, ["env"] + bait + [way])
+        try client.greet()
+        client.send("acquire path=../outside/q lease=5000 description=d pid=1 host=h user=u priority=0")
+        #expect(client.says("error code=permission"), "\(client.running.out)")
+        client.send("acquire path=q lease=5000 description=d pid=1 host=h user=u priority=0")
+        #expect(client.says("granted "), "\(client.running.out)")
+        client.send("goodbye")
+        #expect(client.says("bye"))
+        #expect(sandbox.exists("inside/q") && outside == [])
+    }
+}
