@@ -148,6 +148,8 @@ package final class RemoteGrant: Grant, @unchecked Sendable {
             return state.isDone
         }
         guard !isDone else { return }
-        if let conversation = session.farewell(within: .seconds(5)) { host.keep(conversation) }
+        // Unheard, it costs the others the lease: the longer that is, the longer it is worth a try.
+        let limit = max(.seconds(3), session.lease.length / 4)
+        if let conversation = session.farewell(within: limit) { host.keep(conversation) }
     }
 }
