@@ -6,7 +6,7 @@ import Testing
 @Suite struct SSHTrialTests {
     static let connected = """
         OpenSSH_9.2p1 Debian-2+deb12u10, OpenSSL 3.0.19 27 Jan 2026
-        debug1: Reading configuration data /root/.ssh/config
+        debug1: Reading configuration data /home/ann/.ssh/config
         debug1: Connecting to bench1 [10.188.185.2] port 2222.
         debug1: Connection established.
         debug1: Local version string SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u10
@@ -22,14 +22,14 @@ import Testing
         \(heard)debug1: Host 'bench1' is known and matches the ED25519 host key.
         debug1: Found key in /etc/ssh/ssh_known_hosts:1
         debug1: Authentications that can continue: publickey,password
-        debug1: Offering public key: /root/.ssh/id_ed25519 ED25519 SHA256:qpmxUJR
+        debug1: Offering public key: /home/ann/.ssh/id_ed25519 ED25519 SHA256:qpmxUJR
 
         """
     static let changed = """
         \(heard)@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @
-        Offending ED25519 key in /root/.ssh/known_hosts:7
+        Offending ED25519 key in /home/ann/.ssh/known_hosts:7
           remove with:
-          ssh-keygen -f "/root/.ssh/known_hosts" -R "bench1"
+          ssh-keygen -f "/home/ann/.ssh/known_hosts" -R "bench1"
         Host key for bench1 has changed and you have requested strict checking.
         Host key verification failed.
 
@@ -61,9 +61,9 @@ import Testing
         Case(
             testDescription: "all is well",
             said: known
-                + "debug1: Server accepts key: /root/.ssh/id_ed25519 ED25519 SHA256:qpmxUJR\n"
+                + "debug1: Server accepts key: /home/ann/.ssh/id_ed25519 ED25519 SHA256:qpmxUJR\n"
                 + "Authenticated to bench1 ([10.188.185.2]:2222) using \"publickey\".\n",
-            last: ("log-in", .good, nil), words: ["by publickey (/root/.ssh/id_ed25519)"], count: 3),
+            last: ("log-in", .good, nil), words: ["by publickey (/home/ann/.ssh/id_ed25519)"], count: 3),
         Case(
             testDescription: "no such name",
             said: "ssh: Could not resolve hostname benchx: Name or service not known\n",
@@ -94,8 +94,8 @@ import Testing
         Case(
             testDescription: "changed host key", said: changed, last: ("host key", .bad, .permission),
             words: [
-                "SHA256:bvqzuF0", "/root/.ssh/known_hosts:7 has another",
-                "only then: ssh-keygen -f \"/root/.ssh/known_hosts\" -R \"bench1\"",
+                "SHA256:bvqzuF0", "/home/ann/.ssh/known_hosts:7 has another",
+                "only then: ssh-keygen -f \"/home/ann/.ssh/known_hosts\" -R \"bench1\"",
             ], count: 2),
         Case(
             testDescription: "revoked host key", said: revoked, last: ("host key", .bad, .permission),
@@ -108,7 +108,8 @@ import Testing
         Case(
             testDescription: "wrong key", said: known + "root@bench1: Permission denied (publickey,password).\n",
             last: ("log-in", .bad, .permission),
-            words: ["Permission denied (publickey,password). (tried /root/.ssh/id_ed25519)", "ssh-copy-id"], count: 3),
+            words: ["Permission denied (publickey,password). (tried /home/ann/.ssh/id_ed25519)", "ssh-copy-id"],
+            count: 3),
         Case(
             testDescription: "a password would do",
             said: known + "root@bench1: Permission denied (publickey,password).\n", last: ("log-in", .note, nil),
