@@ -1,5 +1,4 @@
 import Glibc
-import Synchronization
 import Testing
 
 @testable import SemQueue
@@ -12,7 +11,7 @@ import Testing
 
     /// Counts how many are inside at once.
     private final class Room: Sendable {
-        private let state = Mutex((inside: 0, most: 0, entries: 0))
+        private let state = Guarded((inside: 0, most: 0, entries: 0))
         func enter() {
             state.withLock {
                 ($0.inside, $0.most, $0.entries) = ($0.inside + 1, max($0.most, $0.inside + 1), $0.entries + 1)
@@ -24,7 +23,7 @@ import Testing
     }
 
     private final class Log<Element: Sendable>: Sendable {
-        private let elements = Mutex<[Element]>([])
+        private let elements = Guarded<[Element]>([])
         func append(_ element: Element) { elements.withLock { $0.append(element) } }
         var all: [Element] { elements.withLock { $0 } }
     }
