@@ -44,7 +44,7 @@ final class LeaseBench: Sendable {
 
     /// Dies without a word. The locks of a process that is killed go with it; here they are undone by hand, because
     /// a test beside this one may just be forking, and the child has the description until it executes its program.
-    func lose(_ grant: LocalGrant?) { grant?.description.unlockAll() }
+    func lose(_ grant: LocalGrant) { grant.description.unlockAll() }
 
     /// What those who tried were told.
     var heldOff: [Duration] { holdoffs.withLock { $0 } }

@@ -213,8 +213,7 @@ import Testing
 
     @Test(arguments: [nil, Duration.seconds(15)])
     func whoeverIsNextWaitsForTheTombstoneAndDoesNotSpin(_ lease: Duration?) throws {
-        let holder = try bench.attempt(lease: .seconds(15))
-        #expect(holder != nil)
+        let holder = try #require(try bench.attempt(lease: .seconds(15)))
         let waiter = try bench.waiter(lease: lease, "next")
         try settled { waiter.observer.waits > 2 }  // blocks for the slot itself
         bench.lose(holder)
@@ -230,8 +229,7 @@ import Testing
     }
 
     @Test func aHeadThatStandsStillKeepsNobodyFromFindingTheLoss() throws {
-        let holder = try bench.attempt(lease: .seconds(15))
-        #expect(holder != nil)
+        let holder = try #require(try bench.attempt(lease: .seconds(15)))
         // Locks a place ahead, and never moves.
         let (_, still, _) = try QueueFile.open(bench.path, .init(create: false))
         let ahead = Ticket(priority: 5, number: 900)
@@ -293,11 +291,10 @@ import Testing
     /// While somebody waits, the file is known to be a queue whatever stands in it.
     @Test(arguments: ["all", "the header", "the slot", "emptied", "cut to the header", "one line"])
     func damageWhileSomebodyWaitsHoldsThemOff(_ damage: String) throws {
-        let holder = try bench.attempt(lease: .seconds(15))
+        let holder = try #require(try bench.attempt(lease: .seconds(15)))
         let waiter = try bench.waiter("next")
         try settled { waiter.observer.waits > 2 }
         try damaged(damage)
-        #expect(holder != nil)
         bench.lose(holder)
         try settled { waiter.observer.holdoffs == [.seconds(60)] }
         bench.advance(.milliseconds(59_999))
@@ -321,14 +318,14 @@ import Testing
     @Test func aRecoveredHeaderKnowsOfTheSlotsThatAreHeld() throws {
         _ = try Administration(bench.path, create: true).setConcurrency(3)
         let others = [try #require(try bench.attempt()), try #require(try bench.attempt())]
-        let holder = try bench.attempt(lease: .seconds(15))
-        #expect(holder?.slot == 2)
+        let holder = try #require(try bench.attempt(lease: .seconds(15)))
+        #expect(holder.slot == 2)
         try damaged("emptied")
         #expect(try bench.attempt() == nil)
         #expect(try bench.header()?.remote == 3)
         for other in others { other.release() }
         bench.advance(.seconds(60))
-        holder?.renewLease(expires: .now())
+        holder.renewLease(expires: .now())
         bench.lose(holder)
         #expect(try bench.attempt() == nil)
         #expect(try bench.status().holders.map(\.isCutOff) == [true])

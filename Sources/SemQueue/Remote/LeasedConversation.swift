@@ -121,12 +121,13 @@ final class LeasedConversation {
         return current
     }
 
-    /// The connection is another process's: connect anew, and resume.
+    /// The connections are another process's: connect anew, and resume.
     ///
     /// - Parameter proven: what that process knew of the lease, see ``ClientLease/proven``.
     func abandonConnection(proven: Duration?) {
         if let proven { lease.answered(at: proven) }
         current = nil
+        attempts = []
         begin(cutAt: .sinceBoot())
     }
 
@@ -185,7 +186,7 @@ final class LeasedConversation {
             current?.send(Message("beat", [("number", "\(lease.beat(at: now))")]))
         }
         if !isCut, let suspicion, now >= suspicion { begin(cutAt: oldestUnanswered ?? now) }
-        guard let cutSince else { return nil }
+        guard let cutSince else { return advance(now) }
         if !cutIsTold, now >= cutSince + silence {
             cutIsTold = true
             return .cut
@@ -248,8 +249,9 @@ final class LeasedConversation {
         oldestUnanswered = nil
         guard let since = cutSince else { return nil }
         cutSince = nil
-        for attempt in attempts { attempt.conversation.close() }
-        attempts = []
+        // One that has asked to resume takes the place of the old connection, though that is back first.
+        for attempt in attempts where attempt.askedToResume == nil { attempt.conversation.close() }
+        attempts.removeAll { $0.askedToResume == nil }
         return .resumed(after: now - since, isNews: cutIsTold)
     }
 
@@ -257,17 +259,18 @@ final class LeasedConversation {
         cutSince = time
         cutIsTold = false
         oldestUnanswered = nil
-        nextAttempt = .sinceBoot()
+        nextAttempt = .sinceBoot() + (attempts.isEmpty ? .zero : Self.shortestPause)
     }
 
     // MARK: connecting anew
 
     private static let mostAttempts = 8
     private static let attemptLasts = Duration.seconds(10)
+    private static let shortestPause = Duration.milliseconds(300)
 
     private func attempt(_ now: Duration) {
         // Hosts that come back meet all their clients at once: not all at the same beat.
-        nextAttempt = now + .milliseconds(Int64.random(in: 300...500))
+        nextAttempt = now + Self.shortestPause + .milliseconds(Int64.random(in: 0...200))
         if attempts.count >= Self.mostAttempts {
             // The oldest stays, for hosts that take long; the others get a few seconds each.
             attempts.remove(at: 1).conversation.close()
@@ -281,9 +284,9 @@ final class LeasedConversation {
         for (index, attempt) in attempts.enumerated().reversed() {
             attempt.conversation.advance()
             switch attempt.conversation.state {
-            case .greeting:
-                if now - attempt.begun > Self.attemptLasts { remove(index) }
             case .failed: remove(index)
+            case _ where now - (attempt.askedToResume ?? attempt.begun) > Self.attemptLasts: remove(index)
+            case .greeting: break
             case .open where attempt.askedToResume == nil:
                 // One at a time: the newest to resume ends the one before.
                 guard !isResuming, let identity else { continue }
