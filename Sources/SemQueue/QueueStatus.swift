@@ -15,6 +15,8 @@ public struct QueueStatus: Hashable, Sendable {
         /// The holder was lost without a word. What ran under the permit on its host may still run, so the slot is
         /// kept for it until ``leaseExpires``.
         public var isCutOff = false
+        /// Stopped (Ctrl-Z), as far as that can be seen from the queue's host: it holds until it goes on and ends.
+        public var isStopped = false
     }
 
     public struct Waiter: Hashable, Sendable {
@@ -80,6 +82,11 @@ extension QueueStatus {
         paused = header?.pause.map { Pause(by: $0.by, since: $0.since, reason: $0.reason) }
         let isRemote = (header?.remote ?? 0) > 0
         holders = description.heldSlots().map { Self.holder(of: $0, description, isRemote: isRemote) }
+        let inode = ino_t(file.identity.inode)
+        for index in holders.indices {
+            holders[index].isStopped =
+                LockOwner(holders[index].party.pid, ofSlot: holders[index].slot, in: inode)?.isStopped == true
+        }
         if let header, isRemote {
             let book = Book(file: file, description: description, made: false, clock: clock)
             let tombstones = Self.tombstones(book, header)

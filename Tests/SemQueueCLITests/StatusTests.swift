@@ -60,6 +60,25 @@ import Testing
         holder.stop()
     }
 
+    /// By the shell, with all that it runs.
+    @Test func aStoppedHolderIsShownAsSuch() throws {
+        let sandbox = try Sandbox()
+        let bash = try Pty.bash(in: sandbox)
+        bash.line("semq acquire -q -m forgotten q -- sh -c 'echo ready; read line'")
+        #expect(bash.sees("ready"))
+        #expect(try !sandbox.semq("status", "q").out.contains("stopped"))
+        bash.type(Pty.suspend)
+        #expect(bash.sees("Stopped"))
+        #expect(try sandbox.semq("status", "q").out.contains(/\n  slot 0, stopped  .*  forgotten\n/))
+        #expect(try sandbox.semq("status", "--json", "q").out.contains(#""stopped": true}]"#))
+        let busy = try sandbox.semq("acquire", "-n", "q", "--", "true").err
+        #expect(busy.contains(/held by .* \(pid \d+, stopped\) for \d+s: forgotten\n/), "\(busy)")
+        bash.line("fg")
+        #expect(bash.sees("semq acquire"))
+        #expect(Event.happens { (try? sandbox.semq("status", "q").out.contains("stopped")) == false })
+        bash.line("done")
+    }
+
     @Test func lookingChangesNothing() throws {
         let sandbox = try Sandbox()
         let holder = try sandbox.holding("q")
@@ -100,7 +119,7 @@ import Testing
         }
         let common: Set = ["ticket", "priority", "pid", "host", "user", "description", "since"]
         for holder in try #require(objects[0]["holders"] as? [[String: Any]]) {
-            #expect(Set(holder.keys).isSuperset(of: common.union(["slot", "token"])))
+            #expect(Set(holder.keys).isSuperset(of: common.union(["slot", "token", "stopped"])))
         }
         for waiter in try #require(objects[0]["waiting"] as? [[String: Any]]) {
             #expect(Set(waiter.keys).isSuperset(of: common))

@@ -146,7 +146,7 @@ package struct Diagnosis {
     }
 
     private static func stuck(_ path: String) -> [Finding] {
-        guard let holder = MutexHolder.find(path) else {
+        guard let holder = LockOwner.ofMutex(path) else {
             return [Finding(subject: "mutex", verdict: .good, text: "nobody stands still with it")]
         }
         return [

@@ -197,7 +197,7 @@ struct Member {
         let bound = request.limit == .zero ? Duration.monotonic() + request.mutexLimit : deadline
         defer { news.spread() }
         return try gate.locked(
-            alarm: alarm, deadline: bound, stuck: { observer.stuck(path, by: MutexHolder.named(path)) }
+            alarm: alarm, deadline: bound, stuck: { observer.stuck(path, by: LockOwner.ofMutex(named: path)) }
         ) {
             guard file.isInPlace() else { throw Replaced() }
             return try body()

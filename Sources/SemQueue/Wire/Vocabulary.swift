@@ -173,6 +173,7 @@ extension QueueStatus.Holder {
         var fields = [("slot", "\(slot)"), ("token", "\(token)"), ("since", "\(since.microseconds)")]
         if let leaseExpires { fields.append(("lease-expires", "\(leaseExpires.microseconds)")) }
         if isCutOff { fields.append(("cut-off", "1")) }
+        if isStopped { fields.append(("stopped", "1")) }
         return Message("holder", fields + ticket.fields + party.fields)
     }
 
@@ -182,7 +183,8 @@ extension QueueStatus.Holder {
         else { return nil }
         self.init(
             slot: Int(clamping: slot), ticket: ticket, token: token, since: Timestamp(since), party: party,
-            leaseExpires: message.integer("lease-expires").map(Timestamp.init), isCutOff: message.flag("cut-off"))
+            leaseExpires: message.integer("lease-expires").map(Timestamp.init), isCutOff: message.flag("cut-off"),
+            isStopped: message.flag("stopped"))
     }
 }
 

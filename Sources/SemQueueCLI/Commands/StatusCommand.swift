@@ -114,7 +114,10 @@ extension QueueStatus {
                     holders.map {
                         .object(
                             member($0.ticket, $0.since, $0.party)
-                                + [("slot", .integer(Int64($0.slot))), ("token", .integer($0.token))]
+                                + [
+                                    ("slot", .integer(Int64($0.slot))), ("token", .integer($0.token)),
+                                    ("stopped", .bool($0.isStopped)),
+                                ]
                                 + ($0.leaseExpires.map { [("lease_expires", .string($0.rfc3339))] } ?? [])
                                 + ($0.isCutOff ? [("cut_off", .bool(true))] : []))
                     })

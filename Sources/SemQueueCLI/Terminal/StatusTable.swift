@@ -41,7 +41,8 @@ struct StatusTable {
         let rows =
             status.holders.map {
                 row(
-                    "slot \($0.slot)\($0.isCutOff ? ", cut off" : "")", $0.ticket, $0.party, $0.since,
+                    "slot \($0.slot)\($0.isCutOff ? ", cut off" : $0.isStopped ? ", stopped" : "")", $0.ticket,
+                    $0.party, $0.since,
                     lease: hasLeases ? $0.leaseExpires.map { "until \($0.local(relativeTo: now))" } ?? "" : nil)
             }
             + status.waiting.enumerated().map {
@@ -71,7 +72,8 @@ struct StatusTable {
     private func style(of row: Int, in status: QueueStatus) -> Style? {
         if row == 0 { return .dim }
         guard row <= status.holders.count else { return nil }
-        return status.holders[row - 1].isCutOff ? .yellow : .green
+        let holder = status.holders[row - 1]
+        return holder.isCutOff || holder.isStopped ? .yellow : .green
     }
 
     /// A line above what a host's queues looked like before it was cut off.

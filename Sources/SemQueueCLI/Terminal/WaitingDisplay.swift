@@ -239,7 +239,7 @@ struct Standing {
         let who =
             party == .unknown
             ? "somebody whose record is damaged"
-            : "\(party.user)@\(party.host) (pid \(party.pid))\(time)\(first.isCutOff ? ", cut off\(kept)" : ""): "
+            : "\(party.user)@\(party.host) (pid \(party.pid)\(first.isStopped ? ", stopped" : ""))\(time)\(first.isCutOff ? ", cut off\(kept)" : ""): "
                 + party.description
         return "held by \(who)" + (others > 0 ? " and \(others) more" : "")
     }
