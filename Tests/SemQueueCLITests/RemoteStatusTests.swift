@@ -146,8 +146,7 @@ import Testing
                 let event = $0 % 2 == 0 ? "granted" : "released"
                 let time = "\(year)-11-23T04:\(10 + $0 / 3600):\(10 + $0 / 60 % 50).\(100_000 + $0)Z"
                 return #"{"time": "\#(time)", "event": "\#(event)", "ticket": \#($0), "priority": 0, "pid": 4711, "#
-                    + #""host": "bench", "user": "ann", "description": "größe", "slot": 0, "token": 1, "stopped": false}"#
-                    + "\n"
+                    + #""host": "bench", "user": "ann", "description": "größe", "slot": 0, "token": 1}"# + "\n"
             }.joined()
         }
         try sandbox.write("bench/q.history.1", page(2024))

@@ -48,6 +48,29 @@ import Testing
         #expect(Scene.comesToBe { (try? scene.agents().isEmpty) == true }, "an agent is left")
     }
 
+    /// The client's name server is a host whose packets are all dropped.
+    @Test(arguments: Transport.allCases) func itsNameIsLookedUpWithoutEnd(_ transport: Transport) throws {
+        _ = try one.shell(
+            "echo 'hosts: files dns' > /etc/nsswitch.conf; echo 'nameserver \(scene.bench.address)' > /etc/resolv.conf")
+        try scene.bench.drop(one)
+        func start(_ options: String...) throws -> Running {
+            try one.start(
+                ["semq", "acquire"] + transport.options + options + ["lab@far.example:board.queue", "--", "true"])
+        }
+        let patient = try start()
+        let limited = try start("-w", "1")
+        let interrupted = try start()
+        usleep(300_000)
+        interrupted.send(SIGINT)
+        #expect(Event.happens(within: 5) { interrupted.hasEnded } && interrupted.wait().status == .signaled(SIGINT))
+        #expect(
+            Event.happens(within: 10) { limited.hasEnded } && limited.wait().status == .exited(75), "\(limited.err)")
+        #expect(Event.happens(within: 60) { patient.hasEnded })
+        let result = patient.wait()
+        #expect(result.status == .exited(69), "\(result)")
+        #expect(result.err.contains(#/^semq: lab@far.example: .*(name resolution|could not be resolved)/#), "\(result)")
+    }
+
     // MARK: later
 
     private func expectLeaves(_ turn: Scene.Turn) throws {
