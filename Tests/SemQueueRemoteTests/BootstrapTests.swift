@@ -49,6 +49,26 @@ import Testing
         )
     }
 
+    /// Over a way that stops for a while in the middle of the file.
+    @Test func whoWaitsForTheUploadIsTold() throws {
+        let way = """
+            #!/bin/sh
+            case $* in
+            *semq-uploaded*) { head -c 3000000; sleep 1.5; cat; } | ssh "$@" | cat ;;
+            *) exec ssh "$@" ;;
+            esac
+            """
+        _ = try client.shell("cat > /tmp/way <<'end'\n\(way)\nend\nchmod +x /tmp/way")
+        let result = try client.start(["semq", "acquire", "--rsh", "/tmp/way", "lab@bench:board.queue", "--", "true"])
+            .wait()
+        #expect(result.status == .exited(0), "\(result)")
+        let told = try #require(
+            result.err.firstMatch(of: #/semq: lab@bench: semq is being put there, (\d+) of (\d+) MiB\n/#))
+        #expect((1...Int(told.2)!).contains(Int(told.1)!), "\(told.0)")
+        let again = try client.start(["semq", "acquire", "--rsh", "/tmp/way", "lab@bench:board.queue", "--", "true"])
+        #expect(!again.wait().err.contains("being put"), "it is there")
+    }
+
     @Test func itIsThereOnceAndOnlyForItsUser() throws {
         try expectWorks()
         let files = try cached()

@@ -11,8 +11,9 @@ package struct Bootstrap {
         self.binary = binary
     }
 
+    /// - Parameter tell: hears how far it is, where it takes longer than a second.
     /// - Throws: ``SemaphoreError`` that says what is in the way there; nothing half-done stays behind.
-    package func run(_ alarm: Alarm) throws {
+    package func run(_ alarm: Alarm, _ tell: (String) -> Void = { _ in }) throws {
         let machine = try machine(alarm)
         guard let path = binary.path(for: machine) else {
             throw SemaphoreError(
@@ -27,7 +28,10 @@ package struct Bootstrap {
         defer { close(file) }
         var info = stat()
         fstat(file, &info)
-        let (said, complaint) = try tell(script(size: Int(info.st_size), try digest(file)), file, alarm)
+        var progress = Progress(size: Int(info.st_size))
+        let (said, complaint) = try order(script(size: progress.size, try digest(file)), alarm, file) {
+            if let progress = progress.add($0) { tell("\(shell.host): semq is being put there, \(progress)") }
+        }
         // Log-in shells may print before it, and after it what they have to say at their end.
         guard said.split(whereSeparator: \.isNewline).contains("semq-uploaded") else {
             let told = [said, complaint].filter { !$0.isEmpty }.joined(by: "; ")
@@ -40,7 +44,7 @@ package struct Bootstrap {
 
     /// What uname(1) says there, such as “Linux x86_64”; log-in shells may print more.
     private func machine(_ alarm: Alarm) throws -> String {
-        let (said, complaint) = try tell("sh -c 'echo; uname -sm; echo'", nil, alarm)
+        let (said, complaint) = try order("sh -c 'echo; uname -sm; echo'", alarm)
         let lines = said.split(whereSeparator: \.isNewline).map(String.init)
         guard let line = lines.last(where: Self.isSystem) else {
             let told = (lines + [complaint]).filter { !$0.isEmpty }.suffix(3)
@@ -84,8 +88,9 @@ package struct Bootstrap {
     }
 
     /// Runs a command there, with a file as its input.
-    private func tell(
-        _ command: String, _ file: Int32?, _ alarm: Alarm
+    /// - Parameter sent: hears of each piece of the file that is on its way.
+    private func order(
+        _ command: String, _ alarm: Alarm, _ file: Int32? = nil, _ sent: (Int) -> Void = { _ in }
     ) throws -> (said: String, complaint: String) {
         let link = try shell.start(command, isAttended: true)
         let stream = Stream(input: link.descriptor, output: link.descriptor)
@@ -101,7 +106,10 @@ package struct Bootstrap {
             }
             if !isSent, !stream.hasUnsent {
                 let count = read(file!, &buffer, buffer.count)
-                if count > 0 { stream.send(Array(buffer[..<count])) }
+                if count > 0 {
+                    stream.send(Array(buffer[..<count]))
+                    sent(count)
+                }
                 if count <= 0 {
                     isSent = true
                     shutdown(link.descriptor, Int32(SHUT_WR))
@@ -123,6 +131,24 @@ package struct Bootstrap {
                 "\(shell.host): \(code == 255 ? "can't be reached" : "refused"): \(complaint)")
         }
         return (String(decoding: said, as: UTF8.self).trimmed, complaint)
+    }
+}
+
+/// Says now and then how much of a file is on its way.
+private struct Progress {
+    /// In bytes.
+    let size: Int
+    private var sent = 0
+    private var next = Duration.monotonic() + .seconds(1)
+
+    init(size: Int) { self.size = size }
+
+    /// - Returns: such as “3 of 14 MiB”, after the first second and each further five.
+    mutating func add(_ count: Int) -> String? {
+        sent += count
+        guard .monotonic() >= next else { return nil }
+        next = .monotonic() + .seconds(5)
+        return "\(sent >> 20) of \(size >> 20) MiB"
     }
 }
 

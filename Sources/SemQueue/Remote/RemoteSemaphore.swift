@@ -95,7 +95,7 @@ package final class RemoteSemaphore: NamedSemaphore {
         var isTold = false
         while true {
             do {
-                let conversation = try host.connect(alarm, deadline: deadline)
+                let conversation = try host.connect(alarm, deadline: deadline, tell)
                 if options.isVerbose { for note in conversation.notes { tell(note) } }
                 return conversation
             } catch let error as SemaphoreError where error.code == .unreachable {
@@ -174,12 +174,15 @@ package final class RemoteHost: Sendable {
     /// How often that was done. Held meanwhile: whoever comes then waits for it.
     private let uploads = Guarded(0)
     let agent: AgentCommand
-    private let bootstrap: (@Sendable (Alarm) throws -> Void)?
+    private let bootstrap: Bootstrapping?
+
+    /// Puts semq onto a host; the second argument hears what takes long.
+    package typealias Bootstrapping = @Sendable (Alarm, (String) -> Void) throws -> Void
 
     /// - Parameters:
     ///   - agent: how the agent is started.
     ///   - bootstrap: puts semq onto a host that has none; nil leaves that undone.
-    package init(name: String, agent: AgentCommand, bootstrap: (@Sendable (Alarm) throws -> Void)? = nil) {
+    package init(name: String, agent: AgentCommand, bootstrap: Bootstrapping? = nil) {
         self.name = name
         self.agent = agent
         self.bootstrap = bootstrap
@@ -207,8 +210,12 @@ package final class RemoteHost: Sendable {
     var hasUploaded: Bool { uploads.withLock { $0 > 0 } }
 
     /// A new conversation, open.
-    /// - Parameter isAttended: somebody is there to answer questions.
-    func connect(_ alarm: Alarm, deadline: Duration?, isAttended: Bool = true) throws -> Conversation {
+    /// - Parameters:
+    ///   - isAttended: somebody is there to answer questions.
+    ///   - tell: hears what takes long.
+    func connect(
+        _ alarm: Alarm, deadline: Duration?, isAttended: Bool = true, _ tell: (String) -> Void = { _ in }
+    ) throws -> Conversation {
         let before = uploads.withLock(\.self)
         let conversation = try Conversation(agent, isAttended: isAttended)
         do {
@@ -220,7 +227,7 @@ package final class RemoteHost: Sendable {
             conversation.close()
             try uploads.withLock { count in
                 guard count == before else { return }
-                try bootstrap(alarm)
+                try bootstrap(alarm, tell)
                 count += 1
             }
             let conversation = try Conversation(agent, isAttended: isAttended)
