@@ -1,23 +1,23 @@
 import Glibc
 import SemQueue
 
-/// SemQueueLibraryClient ADDRESS COUNT: takes that many turns at once through the library, and says what happens,
-/// a line each. One turn alone lasts until a line comes on standard input, or it is cancelled.
+/// SemQueueLibraryClient ADDRESS COUNT LEASE: takes that many turns at once through the library, with a lease of so many
+/// seconds, and says what happens, a line each. One turn alone lasts until a line comes on standard input, or it is cancelled.
 @main struct LibraryClient {
     static func main() async throws {
         let arguments = CommandLine.arguments
-        guard arguments.count == 3, let count = Int(arguments[2]) else { exit(64) }
+        guard arguments.count == 4, let count = Int(arguments[2]), let lease = Int(arguments[3]) else { exit(64) }
         let queue = try SemaphoreQueue(arguments[1])
         await withTaskGroup(of: Void.self) { group in
             for index in 0..<count {
-                group.addTask { await turn(index, queue, waits: count == 1) }
+                group.addTask { await turn(index, queue, .seconds(lease), waits: count == 1) }
             }
         }
     }
 
-    private static func turn(_ index: Int, _ queue: SemaphoreQueue, waits: Bool) async {
+    private static func turn(_ index: Int, _ queue: SemaphoreQueue, _ lease: Duration, waits: Bool) async {
         do {
-            try await queue.withPermit(.init(description: "turn \(index)", lease: .seconds(5))) { permit in
+            try await queue.withPermit(.init(description: "turn \(index)", lease: lease)) { permit in
                 let status = try await queue.status()
                 say("in \(index) slot \(permit.slot) holders \(status.holders.count)")
                 guard waits else { return }

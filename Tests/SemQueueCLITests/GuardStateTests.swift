@@ -49,6 +49,21 @@ import Testing
         ])
     }
 
+    /// A lease that ends meanwhile doesn't wait for the grace that somebody gave.
+    @Test func anotherLossCanOnlyLeaveLessTime() {
+        check([
+            (.lost(grace: .seconds(60)), .zero, .terminateTree),
+            (.lost(grace: .seconds(5)), .seconds(1), .none),
+            (.lost(grace: .seconds(60)), .seconds(2), .none),
+            (.tick, .seconds(5), .none),
+            (.tick, .seconds(6), .killTree),
+        ])
+        check([
+            (.lost(grace: .seconds(60)), .zero, .terminateTree),
+            (.lost(grace: .zero), .seconds(1), .killTree),
+        ])
+    }
+
     @Test func theGuardianWakesInTimeToKill() {
         var state = GuardState()
         #expect(state.nextTick(at: .zero) == .seconds(1))

@@ -54,7 +54,7 @@ import Testing
         let way = """
             #!/bin/sh
             case $* in
-            *semq-uploaded*) { head -c 3000000; sleep 1.5; cat; } | ssh "$@" | cat ;;
+            *semq-uploaded*) { head -c 3000000 > /tmp/first; sleep 1.5; cat /tmp/first -; } | ssh "$@" | cat ;;
             *) exec ssh "$@" ;;
             esac
             """

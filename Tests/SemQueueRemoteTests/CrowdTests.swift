@@ -13,10 +13,10 @@ import Testing
     @Test func aCrowdAndAStorm() throws {
         let scene = try Scene()
         let clients = try ["one", "two", "three"].map { try scene.client($0) }
-        let holder = try scene.holding("first", on: clients[0], ["--lease", "30"])
+        let holder = try scene.holding("first", on: clients[0], ["--lease", "60"])
         let turns = try (0..<Self.count).map { number in
             try scene.sandbox.write("leave.c\(number)", "")
-            return try scene.start("c\(number)", on: clients[number % 3], ["--lease", "30"], manners: "")
+            return try scene.start("c\(number)", on: clients[number % 3], ["--lease", "60"], manners: "")
         }
         func waiting() -> Int { (try? scene.status().waiting.count { $0.stopped != true }) ?? 0 }
         #expect(Scene.comesToBe(within: 120) { waiting() == Self.count }, "\(waiting()) wait")

@@ -29,17 +29,17 @@ final class HandClient {
         input = -1
     }
 
-    /// - Returns: false when it isn't taken within a second.
+    /// - Returns: false when it isn't taken in time.
     @discardableResult
     func send(_ text: String) -> Bool { send(Array((text + "\n").utf8)) }
 
     @discardableResult
-    func send(_ bytes: [UInt8]) -> Bool {
+    func send(_ bytes: [UInt8], within seconds: Int32 = 20) -> Bool {
         var rest = bytes[...]
         while !rest.isEmpty {
             var event = pollfd(fd: input, events: Int16(POLLOUT), revents: 0)
             guard !running.hasEnded else { return false }
-            let isReady = poll(&event, 1, 1000)
+            let isReady = poll(&event, 1, seconds * 1000)
             if isReady < 0, errno == EINTR { continue }
             guard isReady == 1 else {
                 return false

@@ -78,6 +78,9 @@ import Testing
         let sandbox = try Sandbox()
         let client = try start(sandbox, agent.script)
         var most = 0
+        if agent.code == nil, !agent.says.isEmpty {
+            #expect(Event.happens { client.err.contains(agent.says) }, "\(client.err.prefix(2000))")
+        }
         let hasEnded = Event.happens(within: agent.code == nil ? 1 : 25) {
             most = max(most, peak(client.pid) ?? 0)
             return client.hasEnded
@@ -223,7 +226,7 @@ import Testing
             String(repeating: "beat number=1 filler=\(String(repeating: "x", count: 200))\n", count: 100).utf8)
         let end = Date().addingTimeInterval(3)
         var most = 0
-        while Date() < end, client.send(line) { most = max(most, peak(client.running.pid) ?? 0) }
+        while Date() < end, client.send(line, within: 1) { most = max(most, peak(client.running.pid) ?? 0) }
         #expect(most < 64, "\(most) MiB")
         let next = try sandbox.semq("acquire", "-q", "-w", "12", "board.queue", "--", "true")
         #expect(next.status == .exited(0), "\(next.err)")

@@ -8,15 +8,19 @@ import Testing
     private let holder: Scene.Turn
     private let next: Scene.Turn
 
+    /// In seconds; for a busy machine too, and yet so short that a test can outlast it.
+    private static let lease = 10.0
+
     /// One holds, another waits.
     init() throws {
         scene = try Scene()
-        holder = try scene.holding("a", on: scene.client("one"))
-        next = try scene.waiting("b", on: scene.client("two"))
+        let lease = ["--lease", "\(Int(Self.lease))"]
+        holder = try scene.holding("a", on: scene.client("one"), lease)
+        next = try scene.waiting("b", on: scene.client("two"), lease)
     }
 
     /// The holder goes on and on, and nothing has happened to anybody.
-    private func expectUndisturbed(_ seconds: Double = Scene.lease + 1) {
+    private func expectUndisturbed(_ seconds: Double = lease + 1) {
         let isDisturbed = Event.happens(within: seconds) { next.isIn || next.running.hasEnded }
         #expect(!isDisturbed, "\(holder.said)")
         #expect(Machine.state(of: (try? holder.command) ?? 0) != nil)
@@ -51,7 +55,7 @@ import Testing
     }
 
     /// Also when the guardian has kept the lease for longer than that is: semq knows since when it is sound.
-    @Test(arguments: [0, Scene.lease]) func theGuardianIsKilledAndSemqGoesOn(after seconds: Double) throws {
+    @Test(arguments: [0, lease]) func theGuardianIsKilledAndSemqGoesOn(after seconds: Double) throws {
         let wasDisturbed = Event.happens(within: seconds) { holder.running.hasEnded }
         #expect(!wasDisturbed)
         kill(try holder.guardian, SIGKILL)
@@ -70,8 +74,9 @@ import Testing
     @Test func theLinkIsNotTerminated() throws {
         let links = try holder.links
         for link in links { kill(link, SIGTERM) }
+        let hasEnded = Event.happens(within: 0.5) { links.contains { [nil, "Z"].contains(Machine.state(of: $0)) } }
+        #expect(!hasEnded)
         expectUndisturbed()
-        #expect(try holder.links == links)
         try expectPassedOn()
     }
 
@@ -121,11 +126,11 @@ import Testing
         kill(try next.front, SIGKILL)
         #expect(next.running.wait().status == .signaled(SIGKILL))
         try holder.leave()
-        #expect(Event.happens(within: Scene.lease / 2) { third.isIn }, "\(third.said)")
+        #expect(Event.happens(within: Self.lease / 2) { third.isIn }, "\(third.said)")
         try third.leave()
         #expect(third.running.wait().status == .exited(0), "\(third.said)")
         #expect(scene.timeline.names == ["a", "c"] && scene.complaint == nil, "\(scene.complaint ?? "")")
-        #expect(scene.becomesFree(within: 2 * Scene.lease))
+        #expect(scene.becomesFree(within: 2 * Self.lease))
     }
 
     @Test func aWaitersLinkIsKilledAndItsPlaceKept() throws {

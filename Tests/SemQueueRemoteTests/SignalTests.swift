@@ -47,11 +47,12 @@ import Testing
     /// Held without a command: until standard input closes, or a signal comes.
     @Test(arguments: [SIGINT, SIGTERM, 0]) func aHoldWithoutACommandEnds(_ signal: Int32) throws {
         try expectLeaves(holder)
-        let line = "sleep \(signal == 0 ? 2 : 1000) | semq acquire --lease 60 lab@bench:board.queue"
-        let hold = try two.start(["/bin/sh", "-c", line])
+        let line = "until [ -e $0 ]; do sleep 0.05; done | semq acquire --lease 60 lab@bench:board.queue"
+        let hold = try two.start(["/bin/sh", "-c", line, scene.sandbox.path("enough")])
         #expect(Event.happens { hold.out.contains("acquired lab@bench:board.queue ticket=2 slot=0 token=") })
         let next = try scene.waiting("b", on: scene.client("three"))
         if signal == 0 {
+            try scene.sandbox.write("enough", "")
             #expect(Event.happens { hold.hasEnded })
         } else {
             let semq = try two.processes().first { $0.words.prefix(2) == ["semq", "acquire"] }

@@ -147,6 +147,8 @@ final class AgentThere: AgentTask {
                 kill(pid, number)
             }
             replies.append(window.receipt)
+        // Known already: the receipt was lost with a connection.
+        case "in", "in-end", "deaf", "signal": if unread.isEmpty { replies.append(window.receipt) }
         default: break
         }
     }

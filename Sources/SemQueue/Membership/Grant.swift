@@ -11,8 +11,12 @@ package protocol Grant: AnyObject, Sendable {
     /// The descriptor to hand to a command, so that the lock follows the work; nil where there is none on this host.
     var descriptor: Int32? { get }
 
-    /// When, on CLOCK_BOOTTIME, it is too late to start anything under the permit; nil: never while it stands.
-    var startBy: Duration? { get }
+    /// Until when, on CLOCK_BOOTTIME, the permit stands if nothing more is heard: from then on nothing is started
+    /// under it, and what runs is asked to end; nil: for good.
+    var standsUntil: Duration? { get }
+    /// When, on CLOCK_BOOTTIME, all that runs under the permit is to be killed if nothing more is heard, whatever
+    /// else has ended the turn before; nil: never.
+    var killBy: Duration? { get }
 
     /// Why the permit no longer stands, or nil. To be asked about once a second.
     func loss() -> PermitLoss?
@@ -38,7 +42,8 @@ extension Grant {
     package func release() { release(mayBeDone: false) }
 
     // A permit on this host is kept by the kernel.
-    package var startBy: Duration? { nil }
+    package var standsUntil: Duration? { nil }
+    package var killBy: Duration? { nil }
     package func news() -> [String] { [] }
     package func keep(_ changed: @escaping @Sendable () -> Void) throws(SemaphoreError) {}
     package func letAlone() {}

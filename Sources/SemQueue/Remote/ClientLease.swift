@@ -77,7 +77,11 @@ struct ClientLease: Equatable {
     var nextBeat: Duration { lastBeat + length / (isHolding ? 15 : 5) }
 
     /// When a phase begins unless something is answered first.
-    func start(of phase: Phase) -> Duration { proven + length * phase.start / 100 }
+    func start(of phase: Phase) -> Duration { Self.start(of: phase, length: length, proven: proven) }
+
+    static func start(of phase: Phase, length: Duration, proven: Duration) -> Duration {
+        proven + length * phase.start / 100
+    }
 
     func phase(at now: Duration) -> Phase {
         [.over, .killing, .ending, .doubtful].first { now >= start(of: $0) } ?? .sound

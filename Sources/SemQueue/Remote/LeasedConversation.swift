@@ -8,7 +8,8 @@ final class LeasedConversation {
         case message(Message)
         /// The connection is lost or silent; new ones are tried.
         case cut
-        /// The agent is heard again, by the old connection or a new one; news where the cut was told.
+        /// The agent is heard again, by the old connection or a new one; what was sent since the last answer may be
+        /// lost. News where the cut was told.
         case resumed(after: Duration, isNews: Bool)
         /// There is nothing to go on with.
         case ended(End)
@@ -99,6 +100,8 @@ final class LeasedConversation {
             case .message(let message) where message.verb == "bye":
                 defer { close() }
                 return takeConversation()
+            // By another connection, which has not heard it.
+            case .resumed: isSaid = false
             case nil where isSaid:
                 // Nobody has heard it, it seems: said again, by a new connection.
                 isSaid = false
@@ -162,7 +165,12 @@ final class LeasedConversation {
     }
 
     private var pollEvents: [pollfd] {
-        (current?.pollEvents ?? []) + attempts.flatMap { $0.conversation.pollEvents }
+        // One that is open and has to wait with its question isn't read.
+        (current?.pollEvents ?? [])
+            + attempts.flatMap { attempt in
+                if case .open = attempt.conversation.state, attempt.askedToResume == nil { return [pollfd]() }
+                return attempt.conversation.pollEvents
+            }
     }
 
     /// How long an answer may be missing before anybody is told: with a short lease there is little time to do
@@ -319,9 +327,13 @@ final class LeasedConversation {
             current?.close()
             current = attempt.conversation
             if let number = message.integer("number") { lease.answered(number) }
-            return healed(now)
+            // In the place of a connection that was back before it.
+            return healed(now) ?? .resumed(after: .zero, isNews: false)
         case .message(let message) where message.verb == "error":
-            if message["code"] == "gone" { return .ended(.gone(message["text"] ?? "the agent is no longer there")) }
+            // While the old connection is heard, that is only this one's trouble.
+            if isCut, message["code"] == "gone" {
+                return .ended(.gone(message["text"] ?? "the agent is no longer there"))
+            }
             remove(index)
             return nil
         case .message: return nil

@@ -16,7 +16,8 @@ package final class RemoteGrant: Grant, @unchecked Sendable {
     private let options: RemoteSemaphore.Options
     private let host: RemoteHost
     private let state = Guarded(State())
-    /// The lease's `proven`, for whoever takes over from a process that was killed.
+    /// The lease's `proven`, for whoever takes over from a process that was killed, and for all that must not wait
+    /// for the keeping thread: it may hang, or there may be no room for it.
     private let proven: SharedInstant
     private var keeper: (thread: BlockingThread, alarm: Alarm)?
 
@@ -44,11 +45,26 @@ package final class RemoteGrant: Grant, @unchecked Sendable {
 
     package var descriptor: Int32? { nil }
 
-    package var startBy: Duration? { options.warnsOnly ? nil : session.lease.start(of: .ending) }
+    package var standsUntil: Duration? { start(of: .ending) }
+
+    package var killBy: Duration? { start(of: .killing) }
+
+    private func start(of phase: ClientLease.Phase) -> Duration? {
+        guard !options.warnsOnly, let proven = proven.value else { return nil }
+        return ClientLease.start(of: phase, length: options.lease, proven: proven)
+    }
 
     package func rehearseRelease() {}
 
-    package func loss() -> PermitLoss? { state.withLock { $0.loss } }
+    package func loss() -> PermitLoss? {
+        if let loss = state.withLock(\.loss) { return loss }
+        let now = Duration.sinceBoot()
+        guard let standsUntil, let killBy, now >= standsUntil else { return nil }
+        let silence = now - standsUntil + options.lease * ClientLease.Phase.ending.start / 100
+        return .cutOff(why: Self.unanswered(silence), grace: max(.zero, killBy - now))
+    }
+
+    private static func unanswered(_ time: Duration) -> String { "no answer from the host for \(time.rounded)" }
 
     package func news() -> [String] {
         state.withLock { state in
@@ -83,9 +99,10 @@ package final class RemoteGrant: Grant, @unchecked Sendable {
     private func attend(_ alarm: Alarm, _ changed: () -> Void) -> Bool {
         let now = Duration.sinceBoot()
         if session.lease.phase(at: now) >= .ending, loss() == nil, !options.warnsOnly {
-            lose("no answer from the host for \((now - session.lease.proven).rounded)", changed)
+            lose(Self.unanswered(now - session.lease.proven), changed)
         }
-        let event = session.next(alarm, within: session.lease.nextChange(at: now) - now)
+        // At each heartbeat, so that all know what is proven.
+        let event = session.next(alarm, within: min(session.lease.nextChange(at: now) - now, options.lease / 15))
         proven.advance(to: session.lease.proven)
         switch event {
         case nil: return true

@@ -112,7 +112,8 @@ private struct Streams {
     }
 
     private func pollEvents(_ session: LeasedConversation) -> [pollfd] {
-        var events = [pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)]
+        var events: [pollfd] = []
+        if !session.isCut { events.append(pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)) }
         if !inputHasEnded, window.hasRoom, !session.isCut {
             events.append(pollfd(fd: STDIN_FILENO, events: Int16(POLLIN), revents: 0))
         }
@@ -140,6 +141,8 @@ private struct Streams {
                 message.integer("signal").map { .signaled(Int32(clamping: $0)) }
                 ?? .exited(Int32(clamping: message.integer("code") ?? 74))
             session.send(window.receipt)
+        // Known already: the receipt was lost with a connection.
+        case "out", "err", "ended": if unwritten.isEmpty { session.send(window.receipt) }
         case "error": throw SemaphoreError(message, path: "", as: name)
         default: break
         }

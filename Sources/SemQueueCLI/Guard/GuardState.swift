@@ -42,7 +42,11 @@ struct GuardState: Equatable {
         case (.running, .tick): return .none
         // Once the permit is gone, nobody may be granted before the last process of the tree is.
         case (.ending, .treeEnded), (.killed, .treeEnded): return .finish
-        case (.ending(let killAt), _):
+        case (.ending(let time), _):
+            var killAt = time
+            // Another loss can only leave less time.
+            if case .lost(let grace) = event { killAt = min(killAt, now + grace) }
+            phase = .ending(killAt: killAt)
             guard now >= killAt else { return .none }
             phase = .killed
             return .killTree

@@ -37,14 +37,26 @@ struct Permits {
 
     /// One of them has been lost before its command could be started.
     var areTooLate: Bool {
+        guard let standUntil else { return false }
+        return .sinceBoot() >= standUntil
+    }
+
+    /// Until when all of them stand if nothing more is heard; nil: for good.
+    var standUntil: Duration? { earliest { $0.standsUntil } }
+
+    /// When all that runs under them is to be killed if nothing more is heard; nil: never.
+    var killBy: Duration? { earliest { $0.killBy } }
+
+    private func earliest(_ time: (any Grant) -> Duration?) -> Duration? {
+        var earliest: Duration?
         for grant in grants {
-            if let limit = grant.startBy, .sinceBoot() >= limit { return true }
+            if let time = time(grant) { earliest = min(earliest ?? time, time) }
         }
-        return false
+        return earliest
     }
 
     /// Keeps the permits that are on other hosts from now on, in this process; its first thread is sent an alarm
-    /// when there is news of them.
+    /// when there is news of them. One that can't be kept is lost before long, by its clock.
     func keep() {
         for grant in grants { try? grant.keep { semq_signal_main_thread(Signals.alarm) } }
     }

@@ -54,9 +54,17 @@ struct Supervisor {
             if Duration.sinceBoot() >= nextInspection {
                 inspect()
                 nextInspection = .sinceBoot() + .seconds(1)
+                if state.phase == .running, let end = permits.standUntil { nextInspection = min(nextInspection, end) }
+            }
+            if isEnding, let killBy = permits.killBy, .sinceBoot() >= killBy {
+                _ = perform(state.handle(.lost(grace: .zero), at: .sinceBoot()))
             }
         }
         permits.release(mayBeDone: takesOver)
+    }
+
+    private var isEnding: Bool {
+        if case .ending = state.phase { true } else { false }
     }
 
     private func pass(_ received: Signals.Received) {
