@@ -11,6 +11,8 @@ struct Hold {
         Signals.block(deadly)
         semq_waiting_end()
         semq_waiting_allow_stop(true)
+        permits.keep()
+        if let lost = endIfLost() { return lost }
         for permit in permits.told {
             let line =
                 "acquired \(permit.path.printable) ticket=\(permit.ticket.number) slot=\(permit.slot) token=\(permit.token)\n"
@@ -20,14 +22,9 @@ struct Hold {
                 return .io
             }
         }
-        permits.keep()
         while true {
             for news in permits.grants.flatMap({ $0.news() }) { Terminal.say(news) }
-            if let loss = permits.loss() {
-                Terminal.say(loss.loss.message(at: loss.grant.path))
-                permits.release()
-                return .lost
-            }
+            if let lost = endIfLost() { return lost }
             switch nextEvent(within: .seconds(1), deadly) {
             case .time: continue
             case .closed:
@@ -39,6 +36,13 @@ struct Hold {
                 return ExitCode(rawValue: 128 + signal)
             }
         }
+    }
+
+    private func endIfLost() -> ExitCode? {
+        guard let (grant, loss) = permits.loss() else { return nil }
+        Terminal.say(loss.message(at: grant.path))
+        permits.release()
+        return .lost
     }
 
     private enum End {
