@@ -21,6 +21,8 @@ final class LoopbackServer: Sendable {
         self.port = port
         var own = ["ListenAddress 127.0.0.1", "Port \(port)", "PidFile none", "UsePAM no", "StrictModes no"]
         own += ["PermitRootLogin yes", "AuthorizedKeysFile \(workshop.path("authorized_keys"))", "LogLevel DEBUG1"]
+        // What this machine's user has in the files that log-in shells read is no part of the tests; it may hang.
+        own.append("SetEnv HOME=\(workshop.folder)")
         for type in hostKeys {
             try workshop.key("host_\(type)", type: type)
             own.append("HostKey \(workshop.path("host_\(type)"))")
