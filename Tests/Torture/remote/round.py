@@ -1,5 +1,6 @@
 """One round on one queue that clients on several hosts use: keeps jobs in flight, cuts, kills, stops."""
 
+import contextlib
 import json
 import os
 import select
@@ -26,6 +27,7 @@ AIM = 3  # seconds
 RECENT = 300_000_000  # ns: processes give a sign of life each millisecond, if the machine lets them
 # What only a fault of the program itself is ended by.
 CRASHES = {signal.SIGILL, signal.SIGTRAP, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGSEGV, signal.SIGSYS}
+SAID_LOST = "the lock is lost"
 SAID = {"noticed": "the connection is lost", "resumed": "connected again after", "requeued": "queues again"}
 
 
@@ -131,15 +133,19 @@ class Round(Drive):
             expected.add(UNREACHABLE)
         return expected
 
-    def _read_said(self, number):
-        path = os.path.join(self.said, str(number))
+    def _has_said(self, number):
         try:
-            with open(path) as file:
-                said = file.read()
+            with open(os.path.join(self.said, str(number))) as file:
+                return file.read()
         except OSError:
             return ""
+
+    def _read_said(self, number):
+        """Once a job has ended."""
+        said = self._has_said(number)
         if not said:
-            os.unlink(path)
+            with contextlib.suppress(OSError):
+                os.unlink(os.path.join(self.said, str(number)))
         for what, phrase in SAID.items():
             self.told[what] += said.count(phrase)
         return said
@@ -169,8 +175,13 @@ class Round(Drive):
         for number in seat.stand_up():
             self.touched.add(number)
         for number, (_, place, _) in self.jobs.items():
+            if place is not seat or not self.inside(number):
+                continue
+            # Its semq can't end with LOST any more.
+            if SAID_LOST in self._has_said(number):
+                self.evidence.lost.add(number)
             # A command that was ended long ago, without a word in the log, isn't killed once more.
-            if place is seat and self.inside(number) and self.signs.last(number) > moment - RECENT:
+            if self.signs.last(number) > moment - RECENT:
                 self.touched.add(number)
                 self.evidence.kills.setdefault(int(self.entered[number][5]), moment)
 
