@@ -81,7 +81,7 @@ import Testing
         if agent.code == nil, !agent.says.isEmpty {
             #expect(Event.happens { client.err.contains(agent.says) }, "\(client.err.prefix(2000))")
         }
-        let hasEnded = Event.happens(within: agent.code == nil ? 1 : 25) {
+        let hasEnded = Event.happens(within: agent.code == nil ? 1 : 90) {
             most = max(most, peak(client.pid) ?? 0)
             return client.hasEnded
         }

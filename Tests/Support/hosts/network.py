@@ -21,7 +21,9 @@ class Network:
         kernel.unshare(kernel.NEWNET)
         four, six = self.pair(254)
         _ip(
-            "link add switch type bridge stp_state 0 forward_delay 0 mcast_snooping 0",
+            # Without an address of its own it takes one from its ports, another one with each that is added,
+            # and whoever has spoken with it before sends into the void.
+            "link add switch address 02:00:00:00:00:01 type bridge stp_state 0 forward_delay 0 mcast_snooping 0",
             f"addr add {four}/24 dev switch",
             f"addr add {six}/64 dev switch nodad",
             "link set lo up",
