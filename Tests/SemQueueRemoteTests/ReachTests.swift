@@ -86,6 +86,22 @@ import Testing
         #expect(both.line("semq-agent")?.contains("version=1") == true)
     }
 
+    /// A script that copies what passes, as logs and wrappers do. `ssh` lets nothing block that it shares with others.
+    @Test func aProgramBetweenMayCopyWhatPasses() throws {
+        let scene = try Scene()
+        let one = try scene.client("one")
+        _ = try one.shell(
+            "printf '#!/bin/bash\\nexec ssh \"$@\" < <(tee -a /tmp/passed)\\n' > /tmp/between; chmod +x /tmp/between")
+        let turn = try scene.holding("a", on: one, ["--rsh", "/tmp/between", "--lease", "6"])
+        // The lease is renewed all the while.
+        let isDisturbed = Event.happens(within: 8) { turn.running.hasEnded }
+        #expect(!isDisturbed, "\(turn.said)")
+        try turn.leave()
+        let result = turn.running.wait()
+        #expect(result.status == .exited(0) && !result.err.contains("connection"), "\(result.err)")
+        #expect(try one.shell("grep -c '^beat' /tmp/passed").out != "0\n")
+    }
+
     @Test func leasesHaveBounds() throws {
         let lab = try TestLab()
         let one = try lab.client("one")

@@ -93,12 +93,12 @@ package struct Bootstrap {
         _ command: String, _ alarm: Alarm, _ file: Int32? = nil, _ sent: (Int) -> Void = { _ in }
     ) throws -> (said: String, complaint: String) {
         let link = try shell.start(command, isAttended: true)
-        let stream = Stream(input: link.descriptor, output: link.descriptor)
+        let stream = Stream(input: link.input, output: link.output)
         defer { stream.close() }
         var said: [UInt8] = []
         var buffer = [UInt8](repeating: 0, count: 256 << 10)
         var isSent = file == nil
-        if isSent { shutdown(link.descriptor, Int32(SHUT_WR)) }
+        if isSent { shutdown(link.output, Int32(SHUT_WR)) }
         while true {
             if alarm.isRung {
                 link.kill()
@@ -112,7 +112,7 @@ package struct Bootstrap {
                 }
                 if count <= 0 {
                     isSent = true
-                    shutdown(link.descriptor, Int32(SHUT_WR))
+                    shutdown(link.output, Int32(SHUT_WR))
                 }
             }
             link.drain()

@@ -27,7 +27,7 @@ final class Conversation {
     init(_ agent: AgentCommand, isAttended: Bool) throws(SemaphoreError) {
         host = agent.shell.host
         link = try agent.shell.start(agent.command, isAttended: isAttended)
-        stream = Stream(input: link.descriptor, output: link.descriptor)
+        stream = Stream(input: link.input, output: link.output)
         let nonce = Secret.random().text
         search = Hello.Search(nonce: nonce)
         stream.send(Hello.greeting(nonce: nonce))

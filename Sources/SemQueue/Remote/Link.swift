@@ -3,16 +3,16 @@ internal import Glibc
 
 /// A stream to a command on another host, and what carries it.
 package final class Link {
-    /// Both directions of the command's standard input and output; whoever takes it closes it.
-    package let descriptor: Int32
+    /// The command's standard output, and its standard input; whoever takes them closes them.
+    package let input: Int32
+    package let output: Int32
     /// −1 when the other side has closed it.
     private var errors: Int32
     private var said: [UInt8] = []
     private let carrier: any LinkCarrier
 
     init(_ ends: Ends, _ carrier: any LinkCarrier) {
-        descriptor = ends.stream[0]
-        errors = ends.errors[0]
+        (input, output, errors) = (ends.output.near, ends.input.near, ends.errors.near)
         self.carrier = carrier
     }
 
@@ -52,36 +52,43 @@ package final class Link {
     /// Ends what carries it, which may be stuck.
     func kill() { carrier.kill() }
 
-    /// Both ends of the streams, before somebody carries them.
+    /// Both ends of the streams, before somebody carries them. One for each direction, since programs between us and
+    /// `ssh` share what they are given, and `ssh` lets nothing block that it shares.
     struct Ends {
-        /// Ours, and the carrier's.
-        let stream: [Int32]
-        let errors: [Int32]
+        typealias Pair = (near: Int32, far: Int32)
 
+        /// Named as the command there does.
+        let input: Pair
+        let output: Pair
+        let errors: Pair
+
+        /// - Throws: ``SemaphoreError`` with code `io` when there is no room for them.
         init(_ host: String) throws(SemaphoreError) {
-            var stream: [Int32] = [-1, -1]
-            var errors: [Int32] = [-1, -1]
-            guard socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue) | O_CLOEXEC, 0, &stream) == 0 else {
-                throw Self.noRoom(host, errno)
+            var open: [Int32] = []
+            func pair(_ make: (inout [Int32]) -> Int32) throws(SemaphoreError) -> Pair {
+                var ends: [Int32] = [-1, -1]
+                let error = make(&ends)
+                guard error == 0 else {
+                    for end in open { close(end) }
+                    throw SemaphoreError(
+                        .io, "\(host): can't make a stream: \(String(cString: strerror(error)))", systemError: error)
+                }
+                open += ends
+                return (ends[0], ends[1])
             }
-            let error = semq_pipe(&errors)
-            guard error == 0 else {
-                for end in stream { close(end) }
-                throw Self.noRoom(host, error)
+            func socket(_ ends: inout [Int32]) -> Int32 {
+                socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue) | O_CLOEXEC, 0, &ends) == 0 ? 0 : errno
             }
-            (self.stream, self.errors) = (stream, errors)
+            input = try pair(socket)
+            output = try pair(socket)
+            errors = try pair { semq_pipe(&$0) }
         }
 
-        private static func noRoom(_ host: String, _ error: Int32) -> SemaphoreError {
-            SemaphoreError(
-                .io, "\(host): can't make a stream: \(String(cString: strerror(error)))", systemError: error)
-        }
+        /// Closes our ends, here.
+        func closeNear() { for pair in [input, output, errors] { close(pair.near) } }
 
         /// Closes the carrier's ends, here.
-        func closeFar() {
-            close(stream[1])
-            close(errors[1])
-        }
+        func closeFar() { for pair in [input, output, errors] { close(pair.far) } }
     }
 }
 

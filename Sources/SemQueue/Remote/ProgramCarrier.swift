@@ -18,12 +18,11 @@ final class ProgramCarrier: LinkCarrier {
         defer { for word in arguments { free(word) } }
         var pid: Int32 = 0
         let error = semq_spawn(
-            &pid, words[0], &arguments, ends.stream[1], ends.stream[1], ends.errors[1], Self.ignored,
+            &pid, words[0], &arguments, ends.input.far, ends.output.far, ends.errors.far, Self.ignored,
             Int32(Self.ignored.count))
         ends.closeFar()
         guard error == 0 else {
-            close(ends.stream[0])
-            close(ends.errors[0])
+            ends.closeNear()
             throw SemaphoreError(
                 .unreachable,
                 "\(host): can't start \(words[0]): \(String(cString: strerror(error)))"

@@ -64,7 +64,7 @@ final class SharedSessions: Sendable {
     private func open(_ command: String, on session: SSHSession, _ ends: Link.Ends) throws(SSHError) -> SSHChannel {
         func copy(_ descriptor: Int32) -> Int32 { fcntl(descriptor, F_DUPFD_CLOEXEC, 3) }
         return try session.exec(
-            command, input: copy(ends.stream[1]), output: copy(ends.stream[1]), error: copy(ends.errors[1]))
+            command, input: copy(ends.input.far), output: copy(ends.output.far), error: copy(ends.errors.far))
     }
 }
 
@@ -112,7 +112,7 @@ final class SessionCarrier: LinkCarrier, Sendable {
         let words = RemoteShell.sshWords(["ssh"], to: target, isBatch: true) + [command]
         var arguments = words.map { strdup($0) } + [nil]
         defer { for word in arguments { free(word) } }
-        let error = semq_spawn(&pid, "ssh", &arguments, ends.stream[1], ends.stream[1], ends.errors[1], [], 0)
+        let error = semq_spawn(&pid, "ssh", &arguments, ends.input.far, ends.output.far, ends.errors.far, [], 0)
         guard error == 0 else {
             complain("ssh can't be started: \(String(cString: strerror(error)))", ends)
             return ExitOfLink.failed
@@ -125,7 +125,7 @@ final class SessionCarrier: LinkCarrier, Sendable {
 
     private func complain(_ message: String, _ ends: Link.Ends) {
         let line = Array((message + "\n").utf8)
-        _ = line.withUnsafeBytes { write(ends.errors[1], $0.baseAddress, $0.count) }
+        _ = line.withUnsafeBytes { write(ends.errors.far, $0.baseAddress, $0.count) }
         ends.closeFar()
     }
 
