@@ -3,6 +3,8 @@ public struct SSHOptions: Sendable {
     /// How a host is reached; nil: as the `ssh` program would, asked of it.
     public var configuration: SSHConfiguration?
     public var limits = SSHLimits()
+    /// When a peer that has fallen silent is given up, where the configuration has no `ServerAliveInterval`; nil: never.
+    public var silence: Duration?
     /// Asks for the passphrase of a key: the prompt, and what ends the wait. Nil: not given.
     public var askPassphrase: @Sendable (String, SSHCancellation) -> SSHSecret?
     /// What is worth a line under `-v`.

@@ -55,6 +55,8 @@ public final class SSHSession: Sendable {
         options.passed(.connect, Address(peerOf: socket)?.text ?? endpoint.hostName)
         if let interval = configuration.serverAliveInterval {
             KeepAlive(interval: interval, count: configuration.serverAliveCountMax).apply(to: socket)
+        } else if let silence = options.silence {
+            KeepAlive(interval: silence / 2, count: 2).apply(to: socket)
         }
         let negotiation = try Negotiation(
             endpoint: endpoint, socket: socket, options: options, cancellation: cancellation)

@@ -37,12 +37,12 @@ package enum Address: Hashable, Sendable {
             self = .local(path: text)
             return
         }
-        guard let host = Host(parts.authority, mayHavePort: parts.mayHavePort), !parts.path.isEmpty, parts.path != "/"
-        else {
-            throw SemaphoreError(
-                .usage,
-                "\(text): wants a host and a path, as in user@host:path or ssh://user@host:22/path; "
-                    + "a local file is ./\(text)")
+        let host: Host
+        do throws(Host.Flaw) {
+            host = try Host(parts.authority, mayHavePort: parts.mayHavePort)
+            guard !parts.path.isEmpty, parts.path != "/" else { throw .incomplete }
+        } catch {
+            throw SemaphoreError(.usage, "\(text): \(error); a local file is ./\(text)")
         }
         guard text.utf8.count <= Self.longest else {
             throw SemaphoreError(.usage, "\(text.prefix(80))…: such a long name is no file's")
@@ -71,33 +71,49 @@ package enum Address: Hashable, Sendable {
 
 extension Address.Host {
     /// - Parameter mayHavePort: a colon and a number may stand at the end.
-    fileprivate init?(_ authority: Substring, mayHavePort: Bool) {
+    fileprivate init(_ authority: Substring, mayHavePort: Bool) throws(Flaw) {
         var rest = authority
         var user: String?
         if let at = rest.lastIndex(of: "@") {
             user = String(rest[..<at])
             rest = rest[rest.index(after: at)...]
-            guard user != "" else { return nil }
+            guard user != "" else { throw .incomplete }
         }
         var port: Int?
         if rest.hasPrefix("["), let end = rest.firstIndex(of: "]") {
             let tail = rest[rest.index(after: end)...]
             rest = rest[rest.index(after: rest.startIndex)..<end]
-            guard tail.isEmpty || (mayHavePort && tail.hasPrefix(":")) else { return nil }
-            if !tail.isEmpty {
-                port = Int(tail.dropFirst())
-                guard port != nil else { return nil }
-            }
+            guard tail.isEmpty || (mayHavePort && tail.hasPrefix(":")) else { throw .incomplete }
+            if !tail.isEmpty { port = try Self.port(tail.dropFirst()) }
         } else if mayHavePort, let colon = rest.lastIndex(of: ":") {
-            port = Int(rest[rest.index(after: colon)...])
+            port = try Self.port(rest[rest.index(after: colon)...])
             rest = rest[..<colon]
-            guard port != nil else { return nil }
         }
         // What begins with a hyphen would be an option of ssh's.
-        guard !rest.isEmpty, !rest.hasPrefix("-"), user?.hasPrefix("-") != true, (1...65535).contains(port ?? 22),
-            !authority.contains(where: { $0.isWhitespace || $0.unicodeScalars.contains(where: \.isControl) })
-        else { return nil }
+        guard !rest.isEmpty, !rest.hasPrefix("-"), user?.hasPrefix("-") != true else { throw .incomplete }
+        guard !authority.contains(where: { $0.isWhitespace || $0.unicodeScalars.contains(where: \.isControl) }) else {
+            throw .blank
+        }
         self.init(name: String(rest), user: user, port: port)
+    }
+
+    private static func port(_ text: Substring) throws(Flaw) -> Int {
+        guard let port = Int(text), (1...65535).contains(port) else { throw .port(String(text)) }
+        return port
+    }
+
+    fileprivate enum Flaw: Error, CustomStringConvertible {
+        case incomplete
+        case port(String)
+        case blank
+
+        var description: String {
+            switch self {
+            case .incomplete: "wants a host and a path, as in user@host:path or ssh://user@host:22/path"
+            case .port(let text): "its port is a number from 1 to 65535, not “\(text)”"
+            case .blank: "its user and host have no blanks in them"
+            }
+        }
     }
 }
 

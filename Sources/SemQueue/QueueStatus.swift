@@ -15,7 +15,8 @@ public struct QueueStatus: Hashable, Sendable {
         /// The holder was lost without a word. What ran under the permit on its host may still run, so the slot is
         /// kept for it until ``leaseExpires``.
         public var isCutOff = false
-        /// Stopped (Ctrl-Z), as far as that can be seen from the queue's host: it holds until it goes on and ends.
+        /// Stopped (Ctrl-Z): it holds until it goes on and ends. Of a holder on another host that isn't known, and
+        /// this is false.
         public var isStopped = false
     }
 

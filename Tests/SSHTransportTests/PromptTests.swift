@@ -31,6 +31,8 @@ import Testing
 
     @Test func controlCInterruptsTheProgram() async {
         await #expect(processExitsWith: .signal(SIGINT)) {
+            // The whole group is told, as by the terminal.
+            setpgid(0, 0)
             let terminal = try Terminal()
             _ = try terminal.ask("Say: ", typing: "ab\u{3}")
             // The signal is on its way.

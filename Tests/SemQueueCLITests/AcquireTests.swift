@@ -142,7 +142,7 @@ import Testing
         let sandbox = try Sandbox()
         let words = ["acquire", "--existing", "board.queue", "--", "touch", "ran"]
         let result = try sandbox.start([Sandbox.binary] + words).wait()
-        let sentence = "semq: board.queue: there is no such queue; `semq acquire` makes one\n"
+        let sentence = "semq: board.queue: there is no such queue, and --existing makes none\n"
         #expect(result == .init(status: .exited(73), out: "", err: sentence))
         #expect(!sandbox.exists("board.queue") && !sandbox.exists("ran"))
         _ = try sandbox.semq("acquire", "-q", "board.queue", "--", "true")

@@ -69,6 +69,27 @@ import Testing
         #expect(!again.wait().err.contains("being put"), "it is there")
     }
 
+    /// The connection falls silent in the middle of the file.
+    @Test(arguments: Transport.allCases) func theHostIsGoneInTheMiddle(_ transport: Transport) throws {
+        let proxy = try lab.proxy("way", to: bench)
+        try proxy.rules(.init(.drop, .up, at: .encrypted, after: 2_000_000))
+        func start(_ options: String...) throws -> Running {
+            try client.start(
+                ["semq", "acquire"] + transport.options + options + ["lab@way:board.queue", "--", "true"])
+        }
+        let limited = try start("-w", "3")
+        let patient = try start()
+        #expect(Event.happens { limited.hasEnded })
+        let late = limited.wait()
+        #expect(late.status == .exited(75), "\(late)")
+        #expect(late.err.contains("not granted in time: semq was still being put onto the host"), "\(late.err)")
+        #expect(Event.happens(within: 100) { patient.hasEnded })
+        let result = patient.wait()
+        #expect(result.status == .exited(69) && result.err.contains("can't be reached"), "\(result)")
+        try proxy.rules()
+        #expect(try start().wait().status == .exited(0))
+    }
+
     @Test func itIsThereOnceAndOnlyForItsUser() throws {
         try expectWorks()
         let files = try cached()

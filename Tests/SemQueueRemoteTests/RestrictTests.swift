@@ -34,6 +34,11 @@ import Testing
         }
     }
 
+    @Test func doctorTellsTheFolder() throws {
+        let result = try sandbox.start([Sandbox.binary, "doctor", "--rsh", way, "bench:q"]).wait()
+        #expect(result.out.contains(", for queues below \(sandbox.path("inside")) only, runs as "), "\(result)")
+    }
+
     @Test func namesThatLeadOut() throws {
         let names = [
             "../outside/q", "sub/../../outside/q", "..", ".", "sub/..", sandbox.path("outside/q"), "/etc/passwd",

@@ -108,6 +108,9 @@ import Testing
         try scene.bench.sshd(.stop)
         let none = try two.start(["semq", "acquire", "--any"] + there + ["--", "true"]).wait()
         #expect(none.status == .exited(69), "\(none.err)")
+        for host in ["lab@bench: ", "lab@other: "] {
+            #expect(none.err.split(separator: "\n").count { $0.contains(host) } == 1, "\(none.err)")
+        }
     }
 
     @Test func allOfThemWhereOneCannotBeReached() throws {

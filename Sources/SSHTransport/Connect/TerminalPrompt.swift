@@ -2,21 +2,48 @@ internal import Glibc
 
 /// A line typed at a terminal that doesn't show it.
 ///
-/// The terminal sends no signals meanwhile: whoever died of one would leave it mute. Ctrl-C is seen here, and passed
-/// on once the terminal is as it was.
+/// The terminal sends no signals meanwhile: whoever died of one would leave it mute. Ctrl-C and Ctrl-Z are seen here, and
+/// passed on to whom the terminal would have sent them once it is as it was.
 struct TerminalPrompt {
     /// A description of our own, non-blocking.
     let terminal: Int32
     let cancellation: SSHCancellation
 
+    /// - Returns: nil where nothing was answered, or Ctrl-C was.
     func ask(_ prompt: String) -> SSHSecret? {
+        while true {
+            switch askOnce(prompt) {
+            case .line(let secret): return secret
+            case .signal(SIGTSTP):
+                kill(0, SIGTSTP)
+                // Who serves a program that stops now stops with it, and goes on with it.
+                if isIgnored(SIGTSTP) { raise(SIGSTOP) }
+            case .signal(let number):
+                kill(0, number)
+                return nil
+            }
+        }
+    }
+
+    private enum Answer {
+        case line(SSHSecret?)
+        case signal(Int32)
+    }
+
+    private func isIgnored(_ signal: Int32) -> Bool {
+        var action = sigaction()
+        sigaction(signal, nil, &action)
+        return unsafeBitCast(action.__sigaction_handler.sa_handler, to: Int.self) == 1
+    }
+
+    private func askOnce(_ prompt: String) -> Answer {
         var before = termios()
-        guard tcgetattr(terminal, &before) == 0 else { return nil }
+        guard tcgetattr(terminal, &before) == 0 else { return .line(nil) }
         var silent = before
         silent.c_lflag &= ~tcflag_t(ECHO | ECHONL | ICANON | ISIG)
-        guard tcsetattr(terminal, TCSAFLUSH, &silent) == 0 else { return nil }
+        guard tcsetattr(terminal, TCSAFLUSH, &silent) == 0 else { return .line(nil) }
         say(prompt)
-        var isInterrupted = false
+        var signal: Int32?
         var isGivenUp = false
         let secret = SSHSecret(capacity: PassphrasePrompt.limit) { room in
             var count = 0
@@ -24,7 +51,10 @@ struct TerminalPrompt {
                 switch byte {
                 case UInt8(ascii: "\n"), UInt8(ascii: "\r"): return count
                 case before.character(VINTR), before.character(VQUIT):
-                    isInterrupted = true
+                    signal = SIGINT
+                    return 0
+                case before.character(VSUSP):
+                    signal = SIGTSTP
                     return 0
                 case before.character(VEOF):
                     isGivenUp = count == 0
@@ -47,8 +77,7 @@ struct TerminalPrompt {
         }
         tcsetattr(terminal, TCSAFLUSH, &before)
         say("\n")
-        if isInterrupted { kill(getpid(), SIGINT) }
-        return isInterrupted || isGivenUp ? nil : secret
+        return signal.map { .signal($0) } ?? .line(isGivenUp ? nil : secret)
     }
 
     /// Nil when cancelled, or when the terminal is gone.

@@ -63,6 +63,12 @@ package struct Diagnosis {
         findings.append(filesystem(description))
         findings.append(locks(file, description))
         findings.append(records(file, description))
+        if let pause = Book.header(from: description)?.pause {
+            findings.append(
+                Finding(
+                    subject: "paused", verdict: .note,
+                    text: "by \(pause.by): \(pause.reason); until: semq set \(path) --resume"))
+        }
         findings += stuck(path)
         return findings
     }
@@ -142,7 +148,9 @@ package struct Diagnosis {
             }
         return Finding(
             subject: "records", verdict: header.origin == .recovered ? .note : .good,
-            text: "concurrency \(header.concurrency)\(origin); \(header.lastTicket) tickets drawn")
+            text:
+                "concurrency \(header.concurrency)\(origin); \(header.lastTicket) ticket\(header.lastTicket == 1 ? "" : "s") drawn"
+        )
     }
 
     private static func stuck(_ path: String) -> [Finding] {

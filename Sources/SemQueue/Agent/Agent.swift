@@ -12,7 +12,7 @@ package final class Agent {
     /// - Parameter version: of this program.
     package init(_ policy: AgentPolicy = .open, version: String) {
         self.policy = policy
-        answers = AgentAnswers(version: version)
+        answers = AgentAnswers(version: version, folder: policy.folder)
         client = Stream(
             input: fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3), output: fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3))
         // Closed, the connection is closed.

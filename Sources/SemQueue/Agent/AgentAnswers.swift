@@ -2,6 +2,8 @@
 struct AgentAnswers {
     /// Of the program that the agent is.
     let version: String
+    /// The only one whose queues its clients may use; empty: all are.
+    let folder: String
 
     /// - Returns: messages of which all but the last go on.
     /// - Throws: ``SemaphoreError``, which is the answer then.
@@ -37,7 +39,7 @@ struct AgentAnswers {
             "semq",
             [
                 ("version", version), ("host", LocalHost.name), ("user", LocalHost.user),
-                ("now", "\(Timestamp.now().microseconds)"),
+                ("restricted", folder), ("now", "\(Timestamp.now().microseconds)"),
                 ("lease-from", "\(ClientLease.lengths.lowerBound.nanoseconds / 1_000_000)"),
                 ("lease-to", "\(ClientLease.lengths.upperBound.nanoseconds / 1_000_000)"),
             ])

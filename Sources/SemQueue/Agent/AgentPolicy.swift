@@ -5,7 +5,7 @@ internal import Glibc
 package struct AgentPolicy {
     /// Nil: no restriction.
     private let root: Description?
-    private let folder: String
+    let folder: String
     private let mayMake: Bool
 
     package static let open = AgentPolicy(root: nil, folder: "", mayMake: true)

@@ -194,6 +194,9 @@ struct Book {
         let start = QueueFile.readLines(0..<1, from: description).prefix(64)
         let isJSON = start.first { $0 > 0x20 }.map { $0 == UInt8(ascii: "{") || $0 == UInt8(ascii: "[") } ?? false
         let advice = "move it away or name another file; nothing was changed"
+        if isJSON, let queue = History.queue(of: file.path) {
+            return SemaphoreError(.unusable, "\(file.path): is the history of \(queue); name the queue itself")
+        }
         return SemaphoreError(
             .unusable,
             isJSON

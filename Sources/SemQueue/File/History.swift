@@ -21,6 +21,12 @@ package final class History: Sendable {
 
     package init(of queuePath: String) { path = queuePath + ".history" }
 
+    /// The queue whose history a path is, by its name.
+    static func queue(of path: String) -> String? {
+        for end in [".history", ".history.1"] where path.hasSuffix(end) { return String(path.dropLast(end.count)) }
+        return nil
+    }
+
     deinit { descriptor.withLock { if $0 >= 0 { close($0) } } }
 
     private static let timeEnd = #"{"time": "2026-11-23T04:10:55.123456Z""#.utf8.count

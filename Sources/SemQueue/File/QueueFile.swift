@@ -27,6 +27,8 @@ struct QueueFile: Sendable {
     struct Options: Sendable {
         /// Make the file if it is missing.
         var create = true
+        /// What is said where it is missing and not made.
+        var absence = "; `semq acquire` makes one"
         /// Use file systems that are not known to keep locks.
         var anyFilesystem = false
         /// Read only: enough to look, not to lock.
@@ -92,7 +94,7 @@ struct QueueFile: Sendable {
             guard errno == ENOENT else { throw openFailed(path, readOnly: options.readOnly) }
             guard options.create else {
                 throw SemaphoreError(
-                    .cannotCreate, "\(path): there is no such queue; `semq acquire` makes one",
+                    .cannotCreate, "\(path): there is no such queue\(options.absence)",
                     systemError: ENOENT)
             }
             try checkFolder(of: path, options)

@@ -84,7 +84,8 @@ struct Member {
         if let (file, own) = kept?.takeOwn() {
             (self.file, self.own, made) = (file, own, false)
         } else {
-            let options = QueueFile.Options(create: !request.existing, anyFilesystem: request.anyFilesystem)
+            let options = QueueFile.Options(
+                create: !request.existing, absence: ", and --existing makes none", anyFilesystem: request.anyFilesystem)
             (file, own, made) = try QueueFile.open(path, options)
         }
         gate = try kept?.takeGate(of: file) ?? Gate(description: file.reopen())

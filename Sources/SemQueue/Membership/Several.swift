@@ -114,8 +114,7 @@ package enum Several {
         func finished() -> [End] { ends.withLock { $0 } }
         var seen = 0
         /// The others go on without one that fails, and people learn why.
-        func tellFailures() {
-            let all = finished()
+        func tellFailures(of all: [End]) {
             for end in all.dropFirst(seen) {
                 if case .failure(let error as SemaphoreError) = end.result {
                     observer.tells("\(error.message); left out")
@@ -128,7 +127,8 @@ package enum Several {
             alarm.sleep(observer.look(semaphores) ?? .seconds(3600))
             observer.blocks(false)
             spread()
-            if finished().count < semaphores.count { tellFailures() }
+            let all = finished()
+            if all.count < semaphores.count { tellFailures(of: all) }
         }
         for alarm in alarms { alarm.ring() }
         for thread in threads { thread.join() }
@@ -140,7 +140,7 @@ package enum Several {
             if kept == nil, !alarm.isRung { kept = grant } else { grant.release() }
         }
         spread()
-        if ended.contains(where: { (try? $0.result.get()) != nil }) { tellFailures() }
+        if ended.contains(where: { (try? $0.result.get()) != nil }) { tellFailures(of: ended) }
         if let kept {
             kept.letAlone()
             return .granted([kept])
@@ -150,7 +150,10 @@ package enum Several {
         if let orderly = ended.first(where: { (try? $0.result.get()) != nil }) {
             return .refused(try orderly.result.get(), orderly.semaphore)
         }
-        return .refused(try ended[0].result.get(), ended[0].semaphore)
+        // Each is told of once: the last one is our own failure.
+        let last = ended[ended.count - 1]
+        tellFailures(of: Array(ended.dropLast()))
+        return .refused(try last.result.get(), last.semaphore)
     }
 
     /// What one of several waits has to tell, which whoever waits for all of them passes on.

@@ -11,10 +11,14 @@ package struct Bootstrap {
         self.binary = binary
     }
 
-    /// - Parameter tell: hears how far it is, where it takes longer than a second.
-    /// - Throws: ``SemaphoreError`` that says what is in the way there; nothing half-done stays behind.
-    package func run(_ alarm: Alarm, _ tell: (String) -> Void = { _ in }) throws {
-        let machine = try machine(alarm)
+    /// - Parameters:
+    ///   - deadline: when it is left undone.
+    ///   - tell: hears how far it is, where it takes longer than a second.
+    /// - Throws: ``SemaphoreError`` that says what is in the way there; `Gate.Failure` when the alarm rings or the
+    ///   deadline passes. Nothing half-done stays behind.
+    package func run(_ alarm: Alarm, deadline: Duration?, _ tell: (String) -> Void = { _ in }) throws {
+        let limit = Limit(alarm: alarm, deadline: deadline)
+        let machine = try machine(limit)
         guard let path = binary.path(for: machine) else {
             throw SemaphoreError(
                 .unreachable,
@@ -29,7 +33,7 @@ package struct Bootstrap {
         var info = stat()
         fstat(file, &info)
         var progress = Progress(size: Int(info.st_size))
-        let (said, complaint) = try order(script(size: progress.size, try digest(file)), alarm, file) {
+        let (said, complaint) = try order(script(size: progress.size, try digest(file)), limit, file) {
             if let progress = progress.add($0) { tell("\(shell.host): semq is being put there, \(progress)") }
         }
         // Log-in shells may print before it, and after it what they have to say at their end.
@@ -43,14 +47,14 @@ package struct Bootstrap {
     }
 
     /// What uname(1) says there, such as “Linux x86_64”; log-in shells may print more.
-    private func machine(_ alarm: Alarm) throws -> String {
-        let (said, complaint) = try order("sh -c 'echo; uname -sm; echo'", alarm)
+    private func machine(_ limit: Limit) throws -> String {
+        let (said, complaint) = try order("sh -c 'echo; uname -sm; echo'", limit)
         let lines = said.split(whereSeparator: \.isNewline).map(String.init)
         guard let line = lines.last(where: Self.isSystem) else {
             let told = (lines + [complaint]).filter { !$0.isEmpty }.suffix(3)
             throw SemaphoreError(
                 .unreachable,
-                "\(shell.host): commands can't be run there: \(told.isEmpty ? "the log-in shell ends without a word" : Array(told).joined(by: "; "))"
+                "\(shell.host): commands can't be run there: \(told.isEmpty ? "\(shell.carrier) ends without a word" : Array(told).joined(by: "; "))"
             )
         }
         return line
@@ -90,7 +94,7 @@ package struct Bootstrap {
     /// Runs a command there, with a file as its input.
     /// - Parameter sent: hears of each piece of the file that is on its way.
     private func order(
-        _ command: String, _ alarm: Alarm, _ file: Int32? = nil, _ sent: (Int) -> Void = { _ in }
+        _ command: String, _ limit: Limit, _ file: Int32? = nil, _ sent: (Int) -> Void = { _ in }
     ) throws -> (said: String, complaint: String) {
         let link = try shell.start(command, isAttended: true)
         let stream = Stream(input: link.input, output: link.output)
@@ -99,14 +103,18 @@ package struct Bootstrap {
         var buffer = [UInt8](repeating: 0, count: 256 << 10)
         var isSent = file == nil
         if isSent { shutdown(link.output, Int32(SHUT_WR)) }
+        var moved = Duration.monotonic()
         while true {
-            if alarm.isRung {
+            do {
+                try limit.check(moved, shell.host)
+            } catch {
                 link.kill()
-                throw Gate.Failure.interrupted
+                throw error
             }
             if !isSent, !stream.hasUnsent {
                 let count = read(file!, &buffer, buffer.count)
                 if count > 0 {
+                    moved = .monotonic()
                     stream.send(Array(buffer[..<count]))
                     sent(count)
                 }
@@ -120,7 +128,7 @@ package struct Bootstrap {
             guard let bytes = stream.read() else { break }
             said = (said + bytes).suffix(8192)
             if bytes.isEmpty, isSent || stream.hasUnsent {
-                awaitDescriptors(stream.pollEvents + [link.pollEvent], alarm, .seconds(60))
+                awaitDescriptors(stream.pollEvents + [link.pollEvent], limit.alarm, .seconds(1))
             }
         }
         let code = link.exitCode(within: .seconds(5))
@@ -131,6 +139,29 @@ package struct Bootstrap {
                 "\(shell.host): \(code == 255 ? "can't be reached" : "refused"): \(complaint)")
         }
         return (String(decoding: said, as: UTF8.self).trimmed, complaint)
+    }
+}
+
+/// What ends it before it is done.
+private struct Limit {
+    let alarm: Alarm
+    let deadline: Duration?
+
+    /// Whatever carries links gives up a silent host sooner; this is for one that doesn't, or hangs itself. On a slow
+    /// way, what waits in buffers takes its time.
+    private static let patience = Duration.seconds(120)
+
+    /// - Parameter moved: when something last went on.
+    func check(_ moved: Duration, _ host: String) throws {
+        if alarm.isRung { throw Gate.Failure.interrupted }
+        let now = Duration.monotonic()
+        if let deadline, now >= deadline { throw Gate.Failure.timedOut }
+        guard now < moved + Self.patience else {
+            throw SemaphoreError(
+                .unreachable,
+                "\(host): nothing has passed for \(Self.patience.rounded) while semq was being put there; is the connection sound?"
+            )
+        }
     }
 }
 

@@ -6,6 +6,8 @@ final class Conversation {
     let stream: Stream
     private let link: Link
     private let host: String
+    /// Semq itself is put there where it is missing.
+    private let isBrought: Bool
     private var search: Hello.Search
     private var early: [Message] = []
     private let begun = Duration.monotonic()
@@ -26,6 +28,7 @@ final class Conversation {
     /// - Throws: ``SemaphoreError`` when not even that can be done.
     init(_ agent: AgentCommand, isAttended: Bool) throws(SemaphoreError) {
         host = agent.shell.host
+        isBrought = agent.command.contains("/")
         link = try agent.shell.start(agent.command, isAttended: isAttended)
         stream = Stream(input: link.input, output: link.output)
         let nonce = Secret.random().text
@@ -141,7 +144,11 @@ final class Conversation {
         switch code {
         case 127?:
             return SemaphoreError(
-                .unreachable, "\(host): there is no semq\(told)", systemError: ENOENT)
+                .unreachable,
+                isBrought
+                    ? "\(host): there is no semq\(told)"
+                    : "\(host): there is no semq in PATH; install it there, or leave --no-bootstrap out\(told)",
+                systemError: ENOENT)
         case 126?:
             return SemaphoreError(.unreachable, "\(host): semq can't be executed there\(told)", systemError: EACCES)
         case ExitOfLink.refused?: return SemaphoreError(.permission, "\(host): \(said)")

@@ -7,6 +7,8 @@ package final class HostWatch: Sendable {
     private struct State {
         /// As last seen, by the name of the queue.
         var statuses: [String: QueueStatus]
+        /// When all was answered last.
+        var seen = Timestamp.now()
         var cutSince: Timestamp?
         var news: [String] = []
         var failure: SemaphoreError?
@@ -74,13 +76,14 @@ package final class HostWatch: Sendable {
     private func cut(_ error: SemaphoreError?) {
         state.withLock { state in
             guard state.cutSince == nil else { return }
-            state.cutSince = .now()
+            state.cutSince = state.seen
             state.news.append("\(error?.message ?? "\(semaphores[0].host.name): no answer"); trying again")
         }
     }
 
     private func heal() {
         state.withLock { state in
+            state.seen = .now()
             guard let since = state.cutSince else { return }
             state.cutSince = nil
             state.news.append(

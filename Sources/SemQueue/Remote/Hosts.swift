@@ -62,8 +62,8 @@ package final class Hosts: Sendable {
             return RemoteHost(name: "\(address)", agent: AgentCommand(shell: shell, command: "semq agent"))
         }
         let command = AgentCommand(shell: shell, command: "\(binary.remotePath) agent")
-        return RemoteHost(name: "\(address)", agent: command) { alarm, tell in
-            try Bootstrap(shell: shell, binary: binary).run(alarm, tell)
+        return RemoteHost(name: "\(address)", agent: command) { alarm, deadline, tell in
+            try Bootstrap(shell: shell, binary: binary).run(alarm, deadline: deadline, tell)
         }
     }
 

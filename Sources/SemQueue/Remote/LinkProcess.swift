@@ -22,6 +22,7 @@ package struct LinkProcess {
     /// - Returns: the exit code of the command there, or one of ``ExitOfLink``.
     package func run() -> Int32 {
         var options = SSHOptions()
+        options.silence = RemoteShell.silence
         if isBatch { options.askPassphrase = { _, _ in nil } }
         if isVerbose { options.note = { say($0) } }
         do throws(SSHError) {

@@ -41,8 +41,11 @@ package struct RemoteDiagnosis {
             let way = host.hasUploaded ? "put there just now as" : "found as"
             let program = host.agent.command.dropLast(" agent".count)
             // As it is in PATH there, or below the home folder.
+            let found = "\(way) \(program.contains("/") ? "~/" : "")\(program)"
+            let folder = answer["restricted"] ?? ""
+            // Of a forced command nobody here knows which file it is.
             let text =
-                "version \(theirs), \(way) \(program.contains("/") ? "~/" : "")\(program), runs as \(place)"
+                "version \(theirs), \(folder.isEmpty ? found : "for queues below \(folder) only"), runs as \(place)"
             if theirs == version {
                 tell(.init(subject: "semq", verdict: .good, text: text))
             } else {

@@ -86,7 +86,11 @@ private struct Streams {
             let event = session.next(alarm, within: .seconds(5), or: pollEvents(session))
             if !session.isCut {
                 readInput(session)
-                readSignals(session)
+                readSignals(session) {
+                    tell(
+                        "\(name): Ctrl-Z stops nothing here, since the lease must be renewed; Ctrl-C ends the command there"
+                    )
+                }
             }
             switch event {
             case nil: break
@@ -185,11 +189,15 @@ private struct Streams {
         }
     }
 
-    private mutating func readSignals(_ session: LeasedConversation) {
+    private mutating func readSignals(_ session: LeasedConversation, _ refuseToStop: () -> Void) {
         var fromProcess = false
         var sender: Int32 = 0
         while case let number = semq_wait_signal(signals, Int32(signals.count), 0, &fromProcess, &sender), number > 0 {
-            session.send(window.number("signal", [("number", "\(number)")]))
+            if number == SIGTSTP {
+                refuseToStop()
+            } else {
+                session.send(window.number("signal", [("number", "\(number)")]))
+            }
         }
     }
 }

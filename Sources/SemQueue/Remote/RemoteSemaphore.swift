@@ -82,8 +82,8 @@ package final class RemoteSemaphore: NamedSemaphore {
 
     package var statusAtHand: QueueStatus? { host.hasIdle ? try? status() : nil }
 
-    /// Whether the host was ever reached.
-    package var wasReached: Bool { host.wasReached }
+    /// How far anybody has ever come on its host.
+    package var reached: RemoteHost.Reach { host.reached }
 
     // MARK: conversations
 
@@ -170,14 +170,14 @@ package final class RemoteHost: Sendable {
     }
 
     private static let mostIdle = 4
-    private let reached = Guarded(false)
+    private let reach = Guarded(Reach.nothing)
     /// How often that was done. Held meanwhile: whoever comes then waits for it.
     private let uploads = Guarded(0)
     let agent: AgentCommand
     private let bootstrap: Bootstrapping?
 
-    /// Puts semq onto a host; the second argument hears what takes long.
-    package typealias Bootstrapping = @Sendable (Alarm, (String) -> Void) throws -> Void
+    /// Puts semq onto a host until a deadline; the last argument hears what takes long.
+    package typealias Bootstrapping = @Sendable (Alarm, Duration?, (String) -> Void) throws -> Void
 
     /// - Parameters:
     ///   - agent: how the agent is started.
@@ -190,7 +190,10 @@ package final class RemoteHost: Sendable {
 
     var hasIdle: Bool { idle.withLock { !$0.conversations.isEmpty } }
 
-    var wasReached: Bool { reached.withLock(\.self) }
+    /// How far anybody has come there.
+    package enum Reach: Comparable { case nothing, host, semq }
+
+    var reached: Reach { reach.withLock(\.self) }
 
     /// One that is sound as far as can be seen.
     func takeIdle() -> Conversation? {
@@ -220,19 +223,20 @@ package final class RemoteHost: Sendable {
         let conversation = try Conversation(agent, isAttended: isAttended)
         do {
             try conversation.open(alarm, deadline: deadline)
-            reached.withLock { $0 = true }
+            reach.withLock { $0 = .semq }
             return conversation
         } catch let error as SemaphoreError where [ENOENT, EACCES, ENOEXEC].contains(error.systemError) {
+            reach.withLock { $0 = max($0, .host) }
             guard let bootstrap else { throw error }
             conversation.close()
             try uploads.withLock { count in
                 guard count == before else { return }
-                try bootstrap(alarm, tell)
+                try bootstrap(alarm, deadline, tell)
                 count += 1
             }
             let conversation = try Conversation(agent, isAttended: isAttended)
             try conversation.open(alarm, deadline: deadline)
-            reached.withLock { $0 = true }
+            reach.withLock { $0 = .semq }
             return conversation
         }
     }

@@ -7,6 +7,14 @@ package struct RemoteShell: Sendable {
     package let host: String
     private let way: Way
 
+    /// Who is to blame where nothing is said at all.
+    var carrier: String {
+        if case .program(let words, _) = way, words[0] != "ssh", words[0] != LinkProcess.program[0] {
+            return "\(words[0]), or the log-in shell there,"
+        }
+        return "the log-in shell"
+    }
+
     private enum Way: Sendable {
         /// A program such as `ssh`: its words up to the command for a first connection, which may ask on the
         /// terminal, and for later ones, which find nobody to ask.
@@ -40,11 +48,14 @@ package struct RemoteShell: Sendable {
             unattended: sshWords(program, to: target, isBatch: true))
     }
 
+    /// When a host that has fallen silent is given up.
+    static let silence = Duration.seconds(30)
+
     static func sshWords(_ program: [String], to target: Address.Host, isBatch: Bool) -> [String] {
         // No terminal there, no agent or display forwarded, nothing shared with the user's own connections.
         var options = ["-T", "-a", "-x", "-o", "ClearAllForwardings=yes", "-o", "RemoteCommand=none"]
         // Where we are killed and the host is gone, nobody else would ever end it.
-        options += ["-o", "ServerAliveInterval=15", "-o", "ServerAliveCountMax=2"]
+        options += ["-o", "ServerAliveInterval=\(silence.components.seconds / 2)", "-o", "ServerAliveCountMax=2"]
         // Nor would it tire of a host that never says a word.
         options += ["-o", "ConnectTimeout=\(isBatch ? 10 : 30)"]
         let quick = isBatch ? ["-o", "BatchMode=yes", "-o", "ConnectionAttempts=1"] : []

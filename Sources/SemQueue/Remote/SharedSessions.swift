@@ -46,6 +46,7 @@ final class SharedSessions: Sendable {
     private func connect(_ cancellation: SSHCancellation) throws(SSHError) -> SSHSession {
         var options = SSHOptions()
         options.cancellation = cancellation
+        options.silence = RemoteShell.silence
         // A library has no terminal to ask on.
         options.askPassphrase = { _, _ in nil }
         let session = try SSHSession.connect(

@@ -116,7 +116,8 @@ extension QueueStatus {
                             member($0.ticket, $0.since, $0.party)
                                 + [
                                     ("slot", .integer(Int64($0.slot))), ("token", .integer($0.token)),
-                                    ("stopped", .bool($0.isStopped)),
+                                    // Of a process on another host that isn't known.
+                                    ("stopped", $0.leaseExpires == nil ? .bool($0.isStopped) : .null),
                                 ]
                                 + ($0.leaseExpires.map { [("lease_expires", .string($0.rfc3339))] } ?? [])
                                 + ($0.isCutOff ? [("cut_off", .bool(true))] : []))

@@ -109,7 +109,7 @@ final class WaitingDisplay: WaitObserver {
     func look(_ semaphores: [any NamedSemaphore]) -> Duration? {
         if semaphores.contains(where: { !($0 is LocalSemaphore) }) { semq_waiting_orderly() }
         // Before their hosts have answered nobody knows whether they are free.
-        let isConnecting = semaphores.contains { ($0 as? RemoteSemaphore)?.wasReached == false }
+        let isConnecting = semaphores.contains { ($0 as? RemoteSemaphore)?.reached == .nothing }
         let now = Duration.monotonic()
         if isConnecting, now - start < .seconds(3) {
             connecting = now
@@ -183,8 +183,10 @@ final class WaitingDisplay: WaitObserver {
 
     /// What keeps a queue from granting, for a refusal; nil if that can't be read.
     static func obstacle(_ semaphore: any NamedSemaphore) -> String? {
-        if let remote = semaphore as? RemoteSemaphore, !remote.wasReached {
-            return "the host was not reached in that time"
+        switch (semaphore as? RemoteSemaphore)?.reached {
+        case .nothing: return "the host was not reached in that time"
+        case .host: return "semq was still being put onto the host"
+        case .semq, nil: break
         }
         guard let status = semaphore.statusAtHand else { return nil }
         return status.paused.map { "paused by \($0.by): \($0.reason)" } ?? Standing.held(status, now: .now())
