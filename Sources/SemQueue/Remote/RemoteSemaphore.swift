@@ -6,7 +6,9 @@ package final class RemoteSemaphore: NamedSemaphore {
     package let name: String
     let path: String
     /// The path as `semq` there takes it, whatever stands in it.
-    package var localName: String { path.hasPrefix("/") ? path : "./\(path)" }
+    package var localName: String {
+        if !path.hasPrefix("-"), case .local? = try? Address(path) { path } else { "./\(path)" }
+    }
     package let host: RemoteHost
     let options: Options
 

@@ -1,0 +1,194 @@
+import Foundation
+import Glibc
+import SemQueueTestSupport
+import Testing
+
+/// `semq acquire --there`: the command runs on the semaphore's host; all that goes in and comes out is carried.
+@Suite(.onHosts) struct ThereTests {
+    private let scene: Scene
+    private let one: TestHost
+
+    init() throws {
+        scene = try Scene()
+        one = try scene.client("one")
+    }
+
+    private static let queue = "lab@bench:board.queue"
+
+    private func start(_ options: [String], at queue: String = Self.queue, _ line: String, input: String? = nil) throws
+        -> Running
+    {
+        try one.start(
+            ["semq", "acquire", "--there", "-m", "there"] + options + [queue, "--", "sh", "-c", line], input: input)
+    }
+
+    /// A file in the home there, once its line is whole.
+    private func file(_ name: String) -> String { scene.bench.read("/home/lab/\(name)") }
+
+    /// Ends what runs until it is there.
+    private func open(_ name: String) throws { _ = try scene.bench.shell(": >/home/lab/\(name)", user: "lab") }
+
+    private static let untilGo = "until [ -e go ]; do sleep 0.02; done"
+
+    // MARK: what is carried
+
+    @Test(arguments: Transport.allCases) func outputAndExitCode(_ transport: Transport) throws {
+        let line = #"printf 'a\0b\n'; echo err >&2; pwd; echo $SEMQ_SEMAPHORE; exit 3"#
+        let result = try start(["-q"] + transport.options, line).wait()
+        #expect(
+            result == .init(status: .exited(3), out: "a\0b\n/home/lab\nboard.queue\n", err: "err\n"))
+        #expect(scene.becomesFree())
+    }
+
+    /// That would be another host's there, or an option.
+    @Test(arguments: ["a:b", "-n"]) func namesThatMeanSomethingElseThere(_ name: String) throws {
+        let result = try start(["-q"], at: "lab@bench:\(name)", "echo $SEMQ_SEMAPHORE").wait()
+        #expect(result == .init(status: .exited(0), out: "./\(name)\n", err: ""))
+        #expect(scene.bench.exists("/home/lab/\(name)"))
+    }
+
+    @Test(arguments: [0, 1, 64, 75, 255]) func exitCodes(_ code: Int32) throws {
+        #expect(try start(["-q"], "exit \(code)").wait().status == .exited(code))
+    }
+
+    @Test(arguments: [SIGTERM, SIGKILL]) func aCommandThatDiesOfASignal(_ signal: Int32) throws {
+        #expect(try start(["-q"], "kill -\(signal) $$").wait().status == .signaled(signal))
+    }
+
+    @Test func aCommandThatIsNotThere() throws {
+        let result = try one.start(["semq", "acquire", "--there", "-q", Self.queue, "--", "nosuch"]).wait()
+        #expect(result.status == .exited(127) && result.err.contains("nosuch: No such file"), "\(result)")
+    }
+
+    /// There and back, more than any buffer on the way holds.
+    @Test(arguments: Transport.allCases) func input(_ transport: Transport) throws {
+        let big = scene.sandbox.path("big")
+        #expect(try scene.sandbox.shell("head -c 6000000 /dev/urandom > big").status == .exited(0))
+        let options = (["-q"] + transport.options).joined(separator: " ")
+        let result = try one.shell("semq acquire --there \(options) \(Self.queue) -- cat < \(big) | cmp - \(big)")
+        #expect(result == .init(status: .exited(0), out: "", err: ""))
+        let none = try start(["-q"] + transport.options, "cat; echo end").wait()
+        #expect(none == .init(status: .exited(0), out: "end\n", err: ""))
+    }
+
+    /// A reader that takes nothing holds the command up; neither side puts it all into memory.
+    @Test func outputThatNobodyTakes() throws {
+        let line = "semq acquire --there -q \(Self.queue) -- sh -c 'yes | head -c 50000000; echo done >there'"
+        let reader = "until [ -e \(scene.sandbox.path("take")) ]; do sleep 0.02; done; exec wc -c"
+        let running = try one.start(["sh", "-c", "\(line) | { \(reader); }"])
+        #expect(Scene.comesToBe { (try? scene.status().holders.isEmpty) == false })
+        let isDone = Event.happens(within: 2) { !file("there").isEmpty || running.hasEnded }
+        #expect(!isDone)
+        for process in try one.processes() + scene.bench.processes()
+        where process.words.first?.hasSuffix("semq") == true {
+            let status = (try? String(contentsOfFile: "/proc/\(process.pid)/status", encoding: .utf8)) ?? ""
+            let peak = status.split(separator: "\n").first { $0.hasPrefix("VmHWM:") }?.split(separator: " ").dropFirst()
+                .first
+            #expect(Int(peak ?? "0")! < 64 << 10, "\(process.words)")
+        }
+        try scene.sandbox.write("take", "")
+        #expect(running.wait().out.trimmingCharacters(in: .whitespacesAndNewlines) == "50000000")
+    }
+
+    @Test(arguments: [SIGINT, SIGTERM, SIGHUP, SIGUSR1]) func signals(_ signal: Int32) throws {
+        let running = try start(
+            ["-q"], "trap 'echo told; exit 9' \(signal); echo ready; while :; do sleep 0.02; done")
+        #expect(Event.happens { running.out == "ready\n" }, "\(running.err)")
+        kill(try #require(running.inside), signal)
+        #expect(running.wait() == .init(status: .exited(9), out: "ready\ntold\n", err: ""))
+        #expect(scene.becomesFree())
+    }
+
+    @Test func aStopFromTheTerminal() throws {
+        let running = try start([], "echo ready; \(Self.untilGo)")
+        #expect(Event.happens { running.out == "ready\n" }, "\(running.err)")
+        kill(try #require(running.inside), SIGTSTP)
+        #expect(Event.happens { running.err.contains("Ctrl-Z stops nothing here") }, "\(running.err)")
+        try open("go")
+        #expect(running.wait().status == .exited(0), "\(running.err)")
+    }
+
+    @Test func whoCannotHaveItNow() throws {
+        let holder = try scene.holding("a", on: scene.client("two"))
+        #expect(try start(["-n"], "echo in").wait().status == .exited(75))
+        let late = try start(["-w", "0.5"], "echo in").wait()
+        #expect(late.status == .exited(75) && late.out == "" && late.err.contains("not granted in time"), "\(late)")
+        let next = try start(["-q"], "echo in")
+        #expect(Scene.comesToBe { (try? scene.status().stands("there")) == true })
+        #expect(next.out == "")
+        try holder.leave()
+        #expect(next.wait() == .init(status: .exited(0), out: "in\n", err: ""))
+    }
+
+    // MARK: cuts
+
+    /// Cut again and again, nothing is lost and nothing is there twice.
+    @Test(arguments: ["reset", "close", "half", "drop"], Transport.allCases)
+    func aConnectionThatBreaks(_ name: String, _ transport: Transport) throws {
+        let actions: [String: TestProxy.Action] = ["reset": .reset, "close": .close, "half": .half, "drop": .drop]
+        let proxy = try scene.lab.proxy("way", to: scene.bench)
+        #expect(try scene.sandbox.shell("seq 100000 > numbers").status == .exited(0))
+        let line = """
+            i=0; while [ $i -lt 400 ]; do i=$((i+1)); echo $i; echo e$i >&2; read n; [ "$n" = $i ] || echo bad $n; sleep 0.01; done
+            cat | tail -n 1
+            """
+        let running = try start(
+            ["-q", "--lease", "20"] + transport.options, at: "lab@way:board.queue", line,
+            input: scene.sandbox.path("numbers"))
+        for part in 1...3 {
+            #expect(
+                Event.happens { running.out.split(separator: "\n").count >= part * 100 }, "\(running.err.suffix(500))")
+            try proxy.act(#require(actions[name]))
+        }
+        let result = running.wait()
+        let numbers = (1...400).map(String.init)
+        #expect(result.status == .exited(0), "\(result.err.suffix(500))")
+        #expect(result.out == (numbers + ["100000"]).joined(separator: "\n") + "\n")
+        #expect(result.err == numbers.map { "e\($0)\n" }.joined())
+        #expect(scene.becomesFree())
+    }
+
+    /// Longer than the lease: what runs there is dead before the next is in.
+    @Test func aCutThatIsTooLong() throws {
+        let running = try start(
+            ["--lease", "5"],
+            "trap '' TERM; echo ready; while :; do read now _ </proc/uptime; echo $now >>alive; sleep 0.02; done")
+        #expect(Event.happens { running.out == "ready\n" }, "\(running.err)")
+        let next = try scene.waiting("b", on: scene.client("two"))
+        try scene.bench.drop(one)
+        #expect(Event.happens(within: 30) { next.isIn }, "\(next.said)")
+        let entered = try #require(scene.timeline.entries.first)
+        let last = try #require(file("alive").split(separator: "\n").last.flatMap { Double($0) })
+        #expect(last < Double(entered.start) / 1e9, "seconds since the machine was booted")
+        #expect(running.wait().status == .exited(76))
+        #expect(running.err.contains("the lock is lost") && running.err.contains("is ended"), "\(running.err)")
+        try next.leave()
+        #expect(next.running.wait().status == .exited(0))
+    }
+
+    /// Nobody is left who renews the lease.
+    @Test func theClientIsKilled() throws {
+        let running = try start(["-q", "--lease", "5"], "echo $$ >pid; exec sleep 1000")
+        #expect(Event.happens { !file("pid").isEmpty }, "\(running.err)")
+        let next = try scene.waiting("b", on: scene.client("two"))
+        kill(try #require(running.inside), SIGKILL)
+        #expect(Event.happens(within: 30) { next.isIn }, "\(next.said)")
+        #expect(try scene.bench.processes().allSatisfy { $0.words != ["sleep", "1000"] })
+        try next.leave()
+        #expect(next.running.wait().status == .exited(0))
+    }
+
+    /// The command that is silent goes on, and keeps its turn.
+    @Test func theAgentIsKilled() throws {
+        let running = try start(["--lease", "5"], "echo ready; \(Self.untilGo); : >end")
+        #expect(Event.happens { running.out == "ready\n" }, "\(running.err)")
+        for agent in try scene.agents() { kill(agent.pid, SIGKILL) }
+        #expect(Event.happens(within: 30) { running.hasEnded })
+        #expect(running.wait().status == .exited(76))
+        #expect(running.err.contains("if it still runs, it keeps its turn until it ends"), "\(running.err)")
+        #expect(try scene.status().holds("there"))
+        try open("go")
+        #expect(scene.becomesFree())
+        #expect(scene.bench.exists("/home/lab/end"))
+    }
+}
