@@ -69,6 +69,23 @@ import Testing
         #expect(!again.wait().err.contains("being put"), "it is there")
     }
 
+    /// Ctrl-Z in the middle of the file.
+    @Test func whoWaitsForTheUploadCanBeStopped() throws {
+        let proxy = try lab.proxy("way", to: bench)
+        try proxy.rules(.init(.pause, .up, at: .encrypted, after: 2_000_000))
+        let running = try client.start(["semq", "acquire", "-q", "lab@way:board.queue", "--", "true"])
+        #expect(Event.happens { (try? proxy.connections().last?.state) == "paused" }, "\(running.err)")
+        let semq = try #require(running.inside)
+        func state() -> String? { (try? client.processes())?.first { $0.pid == semq }?.state }
+        kill(semq, SIGTSTP)
+        #expect(Event.happens { state() == "T" })
+        // What runs it on the host has stopped with it.
+        running.send(SIGCONT)
+        kill(semq, SIGCONT)
+        try proxy.act(.resume)
+        #expect(running.wait().status == .exited(0), "\(running.err)")
+    }
+
     /// The connection falls silent in the middle of the file.
     @Test(arguments: Transport.allCases) func theHostIsGoneInTheMiddle(_ transport: Transport) throws {
         let proxy = try lab.proxy("way", to: bench)

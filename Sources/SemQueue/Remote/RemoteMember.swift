@@ -27,7 +27,7 @@ struct RemoteMember {
                     "\(semaphore.name): the host's semq lost this place again and again; "
                         + "see: semq doctor \(semaphore.name)")
             }
-            let conversation = try semaphore.converse(alarm, deadline: deadline) { observer.tells($0) }
+            let conversation = try semaphore.converse(alarm, deadline: deadline, observer)
             // Before it is sent: the agent can't have heard of us earlier.
             let now = Duration.sinceBoot()
             conversation.send(asking)

@@ -39,7 +39,7 @@ package final class RemoteSemaphore: NamedSemaphore {
     package func identify(_ request: Request, alarm: Alarm, observer: any WaitObserver) throws -> UInt64 {
         let fields = request.fields.filter { $0.name != "limit" }
         let deadline = request.limit.flatMap { $0 == .zero ? nil : Duration.monotonic() + $0 }
-        let conversation = try converse(alarm, deadline: deadline) { observer.tells($0) }
+        let conversation = try converse(alarm, deadline: deadline, observer)
         let answer = try ask(Message("identify", fields), of: conversation, alarm, within: .seconds(30)).first
         guard let queue = answer?["queue"].flatMap({ UInt64($0, radix: 16) }) else {
             throw SemaphoreError(.unreachable, "\(name): the host's semq doesn't say which queue this is")
@@ -88,6 +88,13 @@ package final class RemoteSemaphore: NamedSemaphore {
     package var reached: RemoteHost.Reach { host.reached }
 
     // MARK: conversations
+
+    /// For somebody who waits, and may be stopped meanwhile.
+    func converse(_ alarm: Alarm, deadline: Duration?, _ observer: any WaitObserver) throws -> Conversation {
+        observer.blocks(true)
+        defer { observer.blocks(false) }
+        return try converse(alarm, deadline: deadline) { observer.tells($0) }
+    }
 
     /// An open conversation: one that was kept, or a new one.
     /// - Throws: ``SemaphoreError``; `Gate.Failure` when the alarm rings or the deadline passes.
