@@ -109,7 +109,7 @@ final class WaitingDisplay: WaitObserver {
     func look(_ semaphores: [any NamedSemaphore]) -> Duration? {
         if semaphores.contains(where: { !($0 is LocalSemaphore) }) { semq_waiting_orderly() }
         // Before their hosts have answered nobody knows whether they are free.
-        let isConnecting = semaphores.contains { ($0 as? RemoteSemaphore)?.reached == .nothing }
+        let isConnecting = semaphores.contains { ($0 as? RemoteSemaphore)?.reached ?? .semq < .semq }
         let now = Duration.monotonic()
         if isConnecting, now - start < .seconds(3) {
             connecting = now
