@@ -108,12 +108,20 @@ import Testing
     }
 
     @Test func itIsThereOnceAndOnlyForItsUser() throws {
+        /// Each may ask for a passphrase.
+        func logIns() -> Int {
+            bench.read("/var/log/sshd.log").split(whereSeparator: \.isNewline).count {
+                $0.contains("Accepted publickey")
+            }
+        }
         try expectWorks()
+        #expect(logIns() == 2, "one that finds nothing, and one for all the rest")
         let files = try cached()
         try #require(files.count == 1)
         #expect(try bench.shell("stat -c '%U %a' \(files[0])").out == "lab 700\n")
         let before = try bench.shell("stat -c %i \(files[0])").out
         try expectWorks("again")
+        #expect(logIns() == 3)
         #expect(try bench.shell("stat -c %i \(files[0])").out == before, "it is not sent twice")
     }
 

@@ -1,7 +1,8 @@
 internal import Glibc
 internal import SSHTransport
 
-/// Puts semq onto a host that has none: a file of its own in the user's cache folder, named by its content.
+/// Puts semq onto a host that has none: a file of its own in the user's cache folder, named by its content. One
+/// connection serves for that and for the agent that is started then, since each may ask for a passphrase.
 package struct Bootstrap {
     private let shell: RemoteShell
     private let binary: AgentBinary
@@ -14,55 +15,56 @@ package struct Bootstrap {
     /// - Parameters:
     ///   - deadline: when it is left undone.
     ///   - tell: hears how far it is, where it takes longer than a second.
+    /// - Returns: a conversation with the agent, begun.
     /// - Throws: ``SemaphoreError`` that says what is in the way there; `Gate.Failure` when the alarm rings or the
     ///   deadline passes. Nothing half-done stays behind.
-    package func run(_ alarm: Alarm, deadline: Duration?, _ tell: (String) -> Void = { _ in }) throws {
-        let limit = Limit(alarm: alarm, deadline: deadline)
-        let machine = try machine(limit)
-        guard let path = binary.path(for: machine) else {
-            throw SemaphoreError(
-                .unreachable,
-                "\(shell.host): is \(machine), and this semq is for \(AgentBinary.machine); install semq there, or "
-                    + "see scripts/build-agent, which makes one for other machines")
+    func run(
+        _ agent: AgentCommand, _ alarm: Alarm, deadline: Duration?, _ tell: (String) -> Void = { _ in }
+    ) throws -> Conversation {
+        let upload = try Upload(shell, script(agent.command), Limit(alarm: alarm, deadline: deadline))
+        do {
+            guard let line = try upload.line(where: { $0.hasPrefix(Self.machine) }) else {
+                throw upload.failure(noShell)
+            }
+            let machine = String(line.dropFirst(Self.machine.count))
+            guard let path = binary.path(for: machine) else {
+                throw SemaphoreError(
+                    .unreachable,
+                    "\(shell.host): is \(machine), and this semq is for \(AgentBinary.machine); install semq there, or "
+                        + "see scripts/build-agent, which makes one for other machines")
+            }
+            let file = open(path, O_RDONLY | O_CLOEXEC)
+            guard file >= 0 else {
+                throw SemaphoreError(
+                    .io, "\(path): can't be read: \(String(cString: strerror(errno)))", systemError: errno)
+            }
+            defer { close(file) }
+            var info = stat()
+            fstat(file, &info)
+            var progress = Progress(size: Int(info.st_size))
+            try upload.send("\(progress.size) \(digest(file))\n", file) {
+                if let progress = progress.add($0) { tell("\(shell.host): semq is being put there, \(progress)") }
+            }
+            // Log-in shells may print before it, and after it what they have to say at their end.
+            guard try upload.line(where: { $0 == Self.isThere }) != nil else { throw upload.failure(notThere) }
+        } catch {
+            upload.link.kill()
+            throw error
         }
-        let file = open(path, O_RDONLY | O_CLOEXEC)
-        guard file >= 0 else {
-            throw SemaphoreError(.io, "\(path): can't be read: \(String(cString: strerror(errno)))", systemError: errno)
-        }
-        defer { close(file) }
-        var info = stat()
-        fstat(file, &info)
-        var progress = Progress(size: Int(info.st_size))
-        let (said, complaint) = try order(script(size: progress.size, try digest(file)), limit, file) {
-            if let progress = progress.add($0) { tell("\(shell.host): semq is being put there, \(progress)") }
-        }
-        // Log-in shells may print before it, and after it what they have to say at their end.
-        guard said.split(whereSeparator: \.isNewline).contains("semq-uploaded") else {
-            let told = [said, complaint].filter { !$0.isEmpty }.joined(by: "; ")
-            throw SemaphoreError(
-                .unreachable,
-                "\(shell.host): semq can't be put into ~/.cache/semq there: \(told.isEmpty ? "no answer" : told); "
-                    + "put that right, or install semq there and say --no-bootstrap")
-        }
+        return Conversation(agent, on: upload.link, upload.stream)
     }
 
-    /// What uname(1) says there, such as “Linux x86_64”; log-in shells may print more.
-    private func machine(_ limit: Limit) throws -> String {
-        let (said, complaint) = try order("sh -c 'echo; uname -sm; echo'", limit)
-        let lines = said.split(whereSeparator: \.isNewline).map(String.init)
-        guard let line = lines.last(where: Self.isSystem) else {
-            let told = (lines + [complaint]).filter { !$0.isEmpty }.suffix(3)
-            throw SemaphoreError(
-                .unreachable,
-                "\(shell.host): commands can't be run there: \(told.isEmpty ? "\(shell.carrier) ends without a word" : Array(told).joined(by: "; "))"
-            )
-        }
-        return line
+    /// Before what uname(1) says there, such as “Linux x86_64”.
+    private static let machine = "semq-machine "
+    private static let isThere = "semq-uploaded"
+
+    private func noShell(_ told: String) -> String {
+        "\(shell.host): commands can't be run there: \(told.isEmpty ? "\(shell.carrier) ends without a word" : told)"
     }
 
-    private static func isSystem(_ line: String) -> Bool {
-        let words = line.split(separator: " ")
-        return words.count == 2 && ["Linux", "Darwin", "FreeBSD", "OpenBSD", "NetBSD"].contains(words[0])
+    private func notThere(_ told: String) -> String {
+        "\(shell.host): semq can't be put into ~/.cache/semq there: \(told.isEmpty ? "no answer" : told); "
+            + "put that right, or install semq there and say --no-bootstrap"
     }
 
     private func digest(_ file: Int32) throws -> String {
@@ -77,68 +79,101 @@ package struct Bootstrap {
     }
 
     /// In words that every log-in shell passes on alike: one line, single quotes, no exclamation mark (tcsh), no
-    /// backslash (fish). What came is checked before it has its name, so that nobody ever executes half a file; a connection that has
-    /// ended doesn't end the shell before it has cleaned up.
-    private func script(size: Int, _ digest: String) -> String {
+    /// backslash (fish). It tells the machine, and reads what comes: a line with size and digest, and the file, which is
+    /// checked before it has its name, so that nobody ever executes half of one. A connection that has ended doesn't end
+    /// the shell before it has cleaned up.
+    private func script(_ agent: String) -> String {
         let folder = binary.remotePath.dropLast("/semq".count)
-        return "sh -c 'umask 077; mkdir -p \(folder) || exit; t=\(folder)/semq.$$; "
+        return "sh -c 'echo; echo \(Self.machine)$(uname -sm); read -r size digest || exit; "
+            + "umask 077; mkdir -p \(folder) || exit; t=\(folder)/semq.$$; "
             + "trap \"rm -f $t\" EXIT; trap \"\" HUP PIPE; "
-            + "head -c \(size) > $t || exit; "
-            + "test $(wc -c < $t) -eq \(size) || { echo only a part has arrived; exit 1; }; "
+            + "head -c $size > $t || exit; "
+            + "test $(wc -c < $t) -eq $size || { echo only a part has arrived; exit 1; }; "
             + "if command -v sha256sum > /dev/null; then "
-            + "test $(sha256sum < $t | cut -c 1-64) = \(digest) || { echo it was damaged on the way; exit 1; }; fi; "
+            + "test $(sha256sum < $t | cut -c 1-64) = $digest || { echo it was damaged on the way; exit 1; }; fi; "
             + "chmod 700 $t && $t --version > /dev/null || { echo it can not be executed from there; exit 1; }; "
-            + "mv -f $t \(binary.remotePath) && echo && echo semq-uploaded'"
+            + "mv -f $t \(binary.remotePath) || exit; trap - HUP PIPE; echo; echo \(Self.isThere); exec \(agent)'"
+    }
+}
+
+/// A command there that is given a file.
+private final class Upload {
+    let link: Link
+    let stream: Stream
+    private let host: String
+    private let limit: Limit
+    /// The last of what it has printed.
+    private var said: [UInt8] = []
+    private var hasEnded = false
+    /// When something last went on.
+    private var moved = Duration.monotonic()
+
+    /// - Throws: ``SemaphoreError`` when it can't be started.
+    init(_ shell: RemoteShell, _ command: String, _ limit: Limit) throws {
+        link = try shell.start(command, isAttended: true)
+        stream = Stream(input: link.input, output: link.output)
+        host = shell.host
+        self.limit = limit
     }
 
-    /// Runs a command there, with a file as its input.
-    /// - Parameter sent: hears of each piece of the file that is on its way.
-    private func order(
-        _ command: String, _ limit: Limit, _ file: Int32? = nil, _ sent: (Int) -> Void = { _ in }
-    ) throws -> (said: String, complaint: String) {
-        let link = try shell.start(command, isAttended: true)
-        let stream = Stream(input: link.input, output: link.output)
-        defer { stream.close() }
-        var said: [UInt8] = []
-        var buffer = [UInt8](repeating: 0, count: 256 << 10)
-        var isSent = file == nil
-        if isSent { shutdown(link.output, Int32(SHUT_WR)) }
-        var moved = Duration.monotonic()
+    /// Waits for a line.
+    /// - Returns: nil where the command ends without it.
+    func line(where isMeant: (String) -> Bool) throws -> String? {
         while true {
-            do {
-                try limit.check(moved, shell.host)
-            } catch {
-                link.kill()
-                throw error
+            let lines = said.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false).dropLast()
+            if let line = lines.lazy.map({ String(decoding: $0, as: UTF8.self).trimmed }).last(where: isMeant) {
+                return line
             }
-            if !isSent, !stream.hasUnsent {
-                let count = read(file!, &buffer, buffer.count)
-                if count > 0 {
-                    moved = .monotonic()
-                    stream.send(Array(buffer[..<count]))
-                    sent(count)
-                }
-                if count <= 0 {
-                    isSent = true
-                    shutdown(link.output, Int32(SHUT_WR))
-                }
-            }
-            link.drain()
-            stream.flush()
-            guard let bytes = stream.read() else { break }
-            said = (said + bytes).suffix(8192)
-            if bytes.isEmpty, isSent || stream.hasUnsent {
-                awaitDescriptors(stream.pollEvents + [link.pollEvent], limit.alarm, .seconds(1))
-            }
+            if hasEnded { return nil }
+            try step()
         }
+    }
+
+    /// Sends a line and a file, or as much as the command takes.
+    /// - Parameter sent: hears of each piece of the file that is on its way.
+    func send(_ line: String, _ file: Int32, _ sent: (Int) -> Void) throws {
+        stream.send(Array(line.utf8))
+        var buffer = [UInt8](repeating: 0, count: 256 << 10)
+        while !hasEnded {
+            guard !stream.hasUnsent else {
+                try step()
+                continue
+            }
+            let count = read(file, &buffer, buffer.count)
+            guard count > 0 else { return }
+            moved = .monotonic()
+            stream.send(Array(buffer[..<count]))
+            sent(count)
+        }
+    }
+
+    private func step() throws {
+        try limit.check(moved, host)
+        link.drain()
+        let unsent = stream.hasUnsent
+        stream.flush()
+        guard let bytes = stream.read() else {
+            hasEnded = true
+            return
+        }
+        said = (said + bytes).suffix(8192)
+        if bytes.isEmpty, stream.hasUnsent || !unsent {
+            awaitDescriptors(stream.pollEvents + [link.pollEvent], limit.alarm, .seconds(1))
+        }
+    }
+
+    /// - Parameter text: what is to be said, of the last words there.
+    func failure(_ text: (String) -> String) -> SemaphoreError {
         let code = link.exitCode(within: .seconds(5))
         let complaint = link.complaint
-        if code == 255 || code == ExitOfLink.refused {
-            throw SemaphoreError(
-                code == 255 ? .unreachable : .permission,
-                "\(shell.host): \(code == 255 ? "can't be reached" : "refused"): \(complaint)")
+        guard code != ExitOfLink.failed, code != ExitOfLink.refused else {
+            return code == ExitOfLink.failed
+                ? SemaphoreError(.unreachable, "\(host): can't be reached: \(complaint)")
+                : SemaphoreError(.permission, "\(host): refused: \(complaint)")
         }
-        return (String(decoding: said, as: UTF8.self).trimmed, complaint)
+        let lines = String(decoding: said, as: UTF8.self).split(whereSeparator: \.isNewline).map(String.init)
+        let told = (lines + [complaint]).filter { !$0.isEmpty }.suffix(3)
+        return SemaphoreError(.unreachable, text(Array(told).joined(by: "; ")))
     }
 }
 

@@ -26,11 +26,17 @@ final class Conversation {
 
     /// Starts a connection; ``advance()`` brings it on.
     /// - Throws: ``SemaphoreError`` when not even that can be done.
-    init(_ agent: AgentCommand, isAttended: Bool) throws(SemaphoreError) {
+    convenience init(_ agent: AgentCommand, isAttended: Bool) throws(SemaphoreError) {
+        let link = try agent.shell.start(agent.command, isAttended: isAttended)
+        self.init(agent, on: link, Stream(input: link.input, output: link.output))
+    }
+
+    /// With an agent that is being started on a link.
+    init(_ agent: AgentCommand, on link: Link, _ stream: Stream) {
         host = agent.shell.host
         isBrought = agent.command.contains("/")
-        link = try agent.shell.start(agent.command, isAttended: isAttended)
-        stream = Stream(input: link.input, output: link.output)
+        self.link = link
+        self.stream = stream
         let nonce = Secret.random().text
         search = Hello.Search(nonce: nonce)
         stream.send(Hello.greeting(nonce: nonce))

@@ -63,7 +63,7 @@ package final class Hosts: Sendable {
         }
         let command = AgentCommand(shell: shell, command: "\(binary.remotePath) agent")
         return RemoteHost(name: "\(address)", agent: command) { alarm, deadline, tell in
-            try Bootstrap(shell: shell, binary: binary).run(alarm, deadline: deadline, tell)
+            try Bootstrap(shell: shell, binary: binary).run(command, alarm, deadline: deadline, tell)
         }
     }
 

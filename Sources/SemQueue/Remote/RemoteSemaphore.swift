@@ -185,13 +185,14 @@ package final class RemoteHost: Sendable {
     let agent: AgentCommand
     private let bootstrap: Bootstrapping?
 
-    /// Puts semq onto a host until a deadline; the last argument hears what takes long.
-    package typealias Bootstrapping = @Sendable (Alarm, Duration?, (String) -> Void) throws -> Void
+    /// Puts semq onto a host until a deadline, and begins a conversation with it; the last argument hears what takes
+    /// long.
+    typealias Bootstrapping = @Sendable (Alarm, Duration?, (String) -> Void) throws -> Conversation
 
     /// - Parameters:
     ///   - agent: how the agent is started.
     ///   - bootstrap: puts semq onto a host that has none; nil leaves that undone.
-    package init(name: String, agent: AgentCommand, bootstrap: Bootstrapping? = nil) {
+    init(name: String, agent: AgentCommand, bootstrap: Bootstrapping? = nil) {
         self.name = name
         self.agent = agent
         self.bootstrap = bootstrap
@@ -238,12 +239,13 @@ package final class RemoteHost: Sendable {
             reach.withLock { $0 = max($0, .host) }
             guard let bootstrap else { throw error }
             conversation.close()
-            try uploads.withLock { count in
-                guard count == before else { return }
-                try bootstrap(alarm, deadline, tell)
+            let first: Conversation? = try uploads.withLock { count in
+                guard count == before else { return nil }
+                let conversation = try bootstrap(alarm, deadline, tell)
                 count += 1
+                return conversation
             }
-            let conversation = try Conversation(agent, isAttended: isAttended)
+            let conversation = try first ?? Conversation(agent, isAttended: isAttended)
             try conversation.open(alarm, deadline: deadline)
             reach.withLock { $0 = .semq }
             return conversation
