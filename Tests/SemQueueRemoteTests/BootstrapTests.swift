@@ -94,7 +94,7 @@ import Testing
             try client.start(
                 ["semq", "acquire"] + transport.options + options + ["lab@way:board.queue", "--", "true"])
         }
-        let limited = try start("-w", "3")
+        let limited = try start("-w", "6")
         let patient = try start()
         #expect(Event.happens { limited.hasEnded })
         let late = limited.wait()
