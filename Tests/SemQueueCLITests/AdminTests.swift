@@ -84,4 +84,13 @@ import Testing
         #expect(try sandbox.semq("set", "q", "--resume").status == .exited(0))
         #expect(try sandbox.isFree("q"))
     }
+
+    @Test func doctorTellsOfAPause() throws {
+        let sandbox = try Sandbox()
+        _ = try sandbox.semq("acquire", "-q", "q", "--", "true")
+        #expect(try sandbox.semq("set", "q", "--pause", "recabling").status == .exited(0))
+        let result = try sandbox.semq("doctor", "q")
+        #expect(result.status == .exited(0))
+        #expect(result.out.contains(#/note +paused +by .*: recabling; until: semq set q --resume\n/#), "\(result.out)")
+    }
 }

@@ -33,6 +33,18 @@ import Testing
             ["acquire", "ssh://host", "--", "true"],
             "ssh://host: wants a host and a path, as in user@host:path or ssh://user@host:22/path; a local file is ./ssh://host"
         ),
+        (
+            ["acquire", "ssh://host:99999/q", "--", "true"],
+            "ssh://host:99999/q: its port is a number from 1 to 65535, not “99999”; a local file is ./ssh://host:99999/q"
+        ),
+        (
+            ["acquire", "ssh://host:abc/q", "--", "true"],
+            "ssh://host:abc/q: its port is a number from 1 to 65535, not “abc”; a local file is ./ssh://host:abc/q"
+        ),
+        (
+            ["acquire", "no body@host:q", "--", "true"],
+            "no body@host:q: its user and host have no blanks in them; a local file is ./no body@host:q"
+        ),
         (["status"], "status: name a semaphore, such as board.queue; see: semq status --help"),
         (["set"], "set: name one semaphore, such as board.queue; see: semq set --help"),
         (["set", "q", "r", "--resume"], "set: name one semaphore, such as board.queue; see: semq set --help"),

@@ -54,6 +54,16 @@ import Testing
         #expect(!sandbox.exists("ran") && !sandbox.exists("target"))
     }
 
+    @Test(arguments: ["q.history", "q.history.1"]) func aHistoryIsNoQueue(_ name: String) throws {
+        let sandbox = try Sandbox()
+        #expect(try sandbox.semq("acquire", "-q", "q", "--", "true").status == .exited(0))
+        #expect(try sandbox.shell("cp q.history q.history.1; cp q.history before").status == .exited(0))
+        let result = try sandbox.semq("acquire", name, "--", "touch", "ran")
+        #expect(result.status == .exited(65))
+        #expect(result.err == "semq: \(name): is the history of q; name the queue itself\n")
+        #expect(!sandbox.exists("ran") && sandbox.read(name) == sandbox.read("before"))
+    }
+
     @Test(arguments: [
         (
             "{\"concurrency\": 1, \"queue\": [{\"pid\": 4242}]}\n",
