@@ -17,7 +17,7 @@ struct TerminalPrompt {
             case .signal(SIGTSTP):
                 kill(0, SIGTSTP)
                 // Who serves a program that stops now stops with it, and goes on with it.
-                if isIgnored(SIGTSTP) { raise(SIGSTOP) }
+                if isIgnored(SIGTSTP), parentStops() { raise(SIGSTOP) }
             case .signal(let number):
                 kill(0, number)
                 return nil
@@ -34,6 +34,22 @@ struct TerminalPrompt {
         var action = sigaction()
         sigaction(signal, nil, &action)
         return unsafeBitCast(action.__sigaction_handler.sa_handler, to: Int.self) == 1
+    }
+
+    /// Whether the program that is served heeds the signal: nobody would let us go on alone.
+    private func parentStops() -> Bool {
+        for _ in 0..<20 {
+            if let file = fopen("/proc/\(getppid())/stat", "r") {
+                var line = [CChar](repeating: 0, count: 256)
+                let count = fread(&line, 1, line.count - 1, file)
+                fclose(file)
+                // Behind the name, which may have anything in it.
+                let state = line[..<count].lastIndex(of: CChar(UInt8(ascii: ")"))).map { line[$0 + 2] }
+                if state == CChar(UInt8(ascii: "T")) { return true }
+            }
+            usleep(10_000)
+        }
+        return false
     }
 
     private func askOnce(_ prompt: String) -> Answer {

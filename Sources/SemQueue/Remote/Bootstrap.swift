@@ -85,14 +85,14 @@ package struct Bootstrap {
     private func script(_ agent: String) -> String {
         let folder = binary.remotePath.dropLast("/semq".count)
         return "sh -c 'echo; echo \(Self.machine)$(uname -sm); read -r size digest || exit; "
-            + "umask 077; mkdir -p \(folder) || exit; t=\(folder)/semq.$$; "
+            + "u=$(umask); umask 077; mkdir -p \(folder) || exit; t=\(folder)/semq.$$; "
             + "trap \"rm -f $t\" EXIT; trap \"\" HUP PIPE; "
             + "head -c $size > $t || exit; "
             + "test $(wc -c < $t) -eq $size || { echo only a part has arrived; exit 1; }; "
             + "if command -v sha256sum > /dev/null; then "
             + "test $(sha256sum < $t | cut -c 1-64) = $digest || { echo it was damaged on the way; exit 1; }; fi; "
             + "chmod 700 $t && $t --version > /dev/null || { echo it can not be executed from there; exit 1; }; "
-            + "mv -f $t \(binary.remotePath) || exit; trap - HUP PIPE; echo; echo \(Self.isThere); exec \(agent)'"
+            + "mv -f $t \(binary.remotePath) || exit; trap - HUP PIPE; umask $u; echo; echo \(Self.isThere); exec \(agent)'"
     }
 }
 
@@ -107,6 +107,10 @@ private final class Upload {
     private var hasEnded = false
     /// When something last went on.
     private var moved = Duration.monotonic()
+    private var looked = Duration.monotonic()
+    /// How long nothing may go on. Whatever carries links gives up a silent host sooner; this is for one that doesn't, or
+    /// hangs itself.
+    private var patience = Duration.seconds(120)
 
     /// - Throws: ``SemaphoreError`` when it can't be started.
     init(_ shell: RemoteShell, _ command: String, _ limit: Limit) throws {
@@ -140,7 +144,11 @@ private final class Upload {
                 continue
             }
             let count = read(file, &buffer, buffer.count)
-            guard count > 0 else { return }
+            guard count > 0 else {
+                // On a slow way, what waits in buffers takes its time.
+                patience = .seconds(900)
+                return
+            }
             moved = .monotonic()
             stream.send(Array(buffer[..<count]))
             sent(count)
@@ -148,17 +156,31 @@ private final class Upload {
     }
 
     private func step() throws {
-        try limit.check(moved, host)
+        let now = Duration.monotonic()
+        // Stopped meanwhile, nobody has waited.
+        if now - looked > .seconds(3) { moved += now - looked }
+        looked = now
+        try limit.check(now)
+        guard now < moved + patience else {
+            throw SemaphoreError(
+                .unreachable,
+                "\(host): nothing has passed for \(patience.rounded) while semq was being put there; is the connection sound?"
+            )
+        }
         link.drain()
-        let unsent = stream.hasUnsent
+        let unsent = stream.unsent
         stream.flush()
+        if stream.unsent < unsent { moved = now }
         guard let bytes = stream.read() else {
             hasEnded = true
             return
         }
         said = (said + bytes).suffix(8192)
-        if bytes.isEmpty, stream.hasUnsent || !unsent {
-            awaitDescriptors(stream.pollEvents + [link.pollEvent], limit.alarm, .seconds(1))
+        if !bytes.isEmpty {
+            moved = now
+        } else if stream.hasUnsent || unsent == 0 {
+            let rest = limit.deadline.map { $0 - now } ?? .seconds(1)
+            awaitDescriptors(stream.pollEvents + [link.pollEvent], limit.alarm, min(.seconds(1), rest))
         }
     }
 
@@ -182,21 +204,9 @@ private struct Limit {
     let alarm: Alarm
     let deadline: Duration?
 
-    /// Whatever carries links gives up a silent host sooner; this is for one that doesn't, or hangs itself. On a slow
-    /// way, what waits in buffers takes its time.
-    private static let patience = Duration.seconds(120)
-
-    /// - Parameter moved: when something last went on.
-    func check(_ moved: Duration, _ host: String) throws {
+    func check(_ now: Duration) throws {
         if alarm.isRung { throw Gate.Failure.interrupted }
-        let now = Duration.monotonic()
         if let deadline, now >= deadline { throw Gate.Failure.timedOut }
-        guard now < moved + Self.patience else {
-            throw SemaphoreError(
-                .unreachable,
-                "\(host): nothing has passed for \(Self.patience.rounded) while semq was being put there; is the connection sound?"
-            )
-        }
     }
 }
 

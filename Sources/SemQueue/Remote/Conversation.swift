@@ -99,9 +99,13 @@ final class Conversation {
     /// Waits for the greeting to end, for as long as a person may need to type a password.
     /// - Throws: ``SemaphoreError``; `Gate.Failure` when the alarm rings or the deadline passes.
     func open(_ alarm: Alarm, deadline: Duration?) throws {
-        let patience = Duration.monotonic() + Self.patience
+        var looked = Duration.monotonic()
+        var patience = looked + Self.patience
         while case .greeting = state {
             let now = Duration.monotonic()
+            // Stopped meanwhile, nobody has waited.
+            if now - looked > .seconds(3) { patience += now - looked }
+            looked = now
             if alarm.isRung { throw Gate.Failure.interrupted }
             if let deadline, now >= deadline { throw Gate.Failure.timedOut }
             if now >= patience {

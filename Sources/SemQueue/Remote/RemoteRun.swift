@@ -30,11 +30,12 @@ package struct RemoteRun {
     }
 
     /// - Parameters:
-    ///   - signals: to be passed on; blocked by the caller.
+    ///   - signals: to be passed on; blocked from here on, once there is a connection.
     ///   - tell: for news of the connection.
     /// - Throws: ``SemaphoreError`` when it does not come to run.
     package func run(forwarding signals: [Int32], tell: (String) -> Void) throws -> End {
         let conversation = try semaphore.converse(alarm, deadline: nil, tell)
+        semq_block_signals(signals, Int32(signals.count), true)
         let now = Duration.sinceBoot()
         let party = Party(pid: getpid(), host: LocalHost.name, user: LocalHost.user, description: "")
         var fields: [(name: String, value: String)] = [

@@ -41,6 +41,9 @@ final class Stream {
         if outgoing.count > Self.longestQueue { close() }
     }
 
+    /// Bytes that the other side has not taken yet.
+    var unsent: Int { outgoing.count }
+
     var hasUnsent: Bool { !outgoing.isEmpty && !isClosed }
 
     /// Writes as much as the other side takes just now. A broken stream shows when it is read.

@@ -43,7 +43,6 @@ struct ThereCommand {
     func run() throws -> ExitCode {
         // A stop from the terminal would stop the heartbeats, and with them the lease.
         let signals = (Signals.forwarded + [SIGTSTP]).filter { !semq_signal_is_ignored($0) && $0 != SIGWINCH }
-        Signals.block(signals)
         semq_signal_default(SIGPIPE, true)
         switch try remote.run(forwarding: signals, tell: { if !isQuiet { Terminal.say($0) } }) {
         case .exited(let code): return ExitCode(rawValue: code)
