@@ -26,6 +26,8 @@ final class FakeServer: Sendable {
         Thread.detachNewThread {
             while true {
                 let connection = accept(listener, nil, nil)
+                // Other tests start programs meanwhile.
+                _ = fcntl(connection, F_SETFD, FD_CLOEXEC)
                 guard connection >= 0 else { break }
                 _ = fcntl(connection, F_SETFD, FD_CLOEXEC)
                 serve(connection)

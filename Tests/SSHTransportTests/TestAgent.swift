@@ -62,6 +62,8 @@ final class FakeAgent {
         Thread.detachNewThread {
             while true {
                 let connection = accept(listener, nil, nil)
+                // Other tests start programs meanwhile.
+                _ = fcntl(connection, F_SETFD, FD_CLOEXEC)
                 guard connection >= 0 else { break }
                 serve(connection)
             }
