@@ -6,6 +6,7 @@ import Testing
 @Suite struct TurnTests {
     private let first = Ticket(priority: 0, number: 1)
     private let second = Ticket(priority: 0, number: 2)
+    private let third = Ticket(priority: 0, number: 3)
 
     private func sight(
         held: [Int] = [], of concurrency: Int = 1, ahead: [Ticket] = [], paused: Bool = false, token: Int64 = 100,
@@ -89,12 +90,20 @@ import Testing
                 == .waitBehind(first, lookAfter: .seconds(1)))
     }
 
+    /// Looks each second for a while, after a first look.
+    /// - Returns: what the last look decides.
+    private func look(_ turn: inout Turn, _ sight: Turn.Sight, from start: Int, to end: Int) -> Turn.Action {
+        for second in start..<end { _ = turn.look(sight, at: .seconds(second)) }
+        return turn.look(sight, at: .seconds(end))
+    }
+
+    private func behind(_ ticket: Ticket) -> Turn.Action { .waitBehind(ticket, lookAfter: .seconds(1)) }
+
     @Test func whileSlotsAreKeptNobodyAheadStandsStill() {
         var turn = Turn()
         _ = turn.look(sight(ahead: [first]), at: .zero)
         _ = turn.look(sight(ahead: [first], kept: [0], keptFor: .seconds(60)), at: .seconds(1))
-        _ = turn.look(sight(ahead: [first]), at: .seconds(60))
-        #expect(turn.look(sight(ahead: [first]), at: .seconds(64)) == .waitBehind(first, lookAfter: .seconds(1)))
+        #expect(look(&turn, sight(ahead: [first]), from: 60, to: 64) == behind(first))
         #expect(turn.look(sight(ahead: [first]), at: .seconds(65)) == .claim(slot: 0))
     }
 
@@ -109,49 +118,71 @@ import Testing
     @Test func aHeadThatStandsStillIsPassedAfterFiveSeconds() {
         var turn = Turn()
         let free = sight(ahead: [first])
-        #expect(turn.look(free, at: .seconds(10)) == .waitBehind(first, lookAfter: .seconds(1)))
-        #expect(turn.look(free, at: .milliseconds(14_999)) == .waitBehind(first, lookAfter: .seconds(1)))
+        #expect(look(&turn, free, from: 10, to: 14) == behind(first))
+        #expect(turn.look(free, at: .milliseconds(14_999)) == behind(first))
         #expect(turn.look(free, at: .seconds(15)) == .claim(slot: 0))
     }
 
-    @Test func whoeverStandsFurtherBackLeavesTheOthersASecondEach() {
+    @Test func whoeverStandsFurtherBackLeavesTheOthersTwoSecondsEach() {
         var turn = Turn()
-        let free = sight(ahead: [second, first])
-        #expect(turn.look(free, at: .zero) == .waitBehind(second, lookAfter: .seconds(1)))
-        #expect(turn.look(free, at: .milliseconds(5_999)) == .waitBehind(second, lookAfter: .seconds(1)))
-        #expect(turn.look(free, at: .seconds(6)) == .claim(slot: 0))
+        let free = sight(ahead: [third, second, first])
+        #expect(look(&turn, free, from: 0, to: 8) == behind(third))
+        #expect(turn.look(free, at: .seconds(9)) == .claim(slot: 0))
+    }
+
+    /// The time that went by while somebody else stood in its way is not counted against it.
+    @Test func whoHasBecomeTheHeadHasAllTheTimeOfAHead() {
+        var turn = Turn()
+        #expect(look(&turn, sight(ahead: [third, second, first]), from: 0, to: 8) == behind(third))
+        // The second has gone past the first, and is done. It is the third's turn, which is about to wake.
+        let next = sight(ahead: [third], token: 101)
+        #expect(look(&turn, next, from: 9, to: 11) == behind(third))
+        // Neither does the time count in which two heads left without a grant.
+        var other = Turn()
+        _ = other.look(sight(ahead: [second, first]), at: .zero)
+        _ = other.look(sight(ahead: [second, first]), at: .milliseconds(900))
+        #expect(look(&other, sight(ahead: [second]), from: 1, to: 5) == behind(second))
+        #expect(other.look(sight(ahead: [second]), at: .seconds(6)) == .claim(slot: 0))
+    }
+
+    @Test func somebodyUrgentAheadOfAHeadThatStandsStillHasItsOwnTime() {
+        var turn = Turn()
+        let urgent = Ticket(priority: 10, number: 3)
+        _ = look(&turn, sight(ahead: [first]), from: 0, to: 4)
+        #expect(look(&turn, sight(ahead: [first, urgent]), from: 5, to: 9) == behind(first))
+        // Granted, and done: the first goes on where it was.
+        #expect(turn.look(sight(ahead: [first], token: 101), at: .seconds(20)) == behind(first))
+        #expect(turn.look(sight(ahead: [first], token: 101), at: .seconds(21)) == .claim(slot: 0))
+    }
+
+    @Test func whoLooksLateStoodStillItselfPerhapsWithAllTheOthers() {
+        var turn = Turn()
+        _ = turn.look(sight(ahead: [first]), at: .zero)
+        #expect(look(&turn, sight(ahead: [first]), from: 600, to: 603) == behind(first))
+        #expect(turn.look(sight(ahead: [first]), at: .seconds(604)) == .claim(slot: 0))
     }
 
     @Test func whatAGrantTookAwayDoesNotCountAndDoesNotStartThePatienceAnew() {
         var turn = Turn()
-        _ = turn.look(sight(ahead: [first], token: 100), at: .zero)
+        _ = look(&turn, sight(ahead: [first], token: 100), from: 0, to: 2)
         // Somebody urgent was granted in between: how long the slot was free is not known.
-        #expect(
-            turn.look(sight(ahead: [first], token: 101), at: .seconds(6)) == .waitBehind(first, lookAfter: .seconds(1)))
-        #expect(
-            turn.look(sight(ahead: [first], token: 101), at: .seconds(9)) == .waitBehind(first, lookAfter: .seconds(1)))
-        #expect(
-            turn.look(sight(ahead: [first], token: 102), at: .seconds(10)) == .waitBehind(first, lookAfter: .seconds(1))
-        )
-        #expect(turn.look(sight(ahead: [first], token: 102), at: .seconds(12)) == .claim(slot: 0))
+        #expect(look(&turn, sight(ahead: [first], token: 101), from: 3, to: 5) == behind(first))
+        #expect(turn.look(sight(ahead: [first], token: 102), at: .seconds(6)) == behind(first))
+        #expect(turn.look(sight(ahead: [first], token: 102), at: .seconds(7)) == .claim(slot: 0))
     }
 
     @Test func fullHoursDoNotCountAndDoNotStartThePatienceAnew() {
         var turn = Turn()
-        _ = turn.look(sight(ahead: [first]), at: .zero)
-        _ = turn.look(sight(ahead: [first]), at: .seconds(3))
+        _ = look(&turn, sight(ahead: [first]), from: 0, to: 3)
         _ = turn.look(sight(held: [0], ahead: [first]), at: .seconds(4))
-        _ = turn.look(sight(ahead: [first]), at: .seconds(60))
-        #expect(turn.look(sight(ahead: [first]), at: .seconds(61)) == .waitBehind(first, lookAfter: .seconds(1)))
+        #expect(look(&turn, sight(ahead: [first]), from: 60, to: 61) == behind(first))
         #expect(turn.look(sight(ahead: [first]), at: .seconds(62)) == .claim(slot: 0))
     }
 
     @Test func anotherOneAheadHasPatienceOfItsOwn() {
         var turn = Turn()
-        _ = turn.look(sight(ahead: [first]), at: .zero)
-        _ = turn.look(sight(ahead: [first]), at: .seconds(4))
-        #expect(turn.look(sight(ahead: [second]), at: .seconds(8)) == .waitBehind(second, lookAfter: .seconds(1)))
-        #expect(turn.look(sight(ahead: [second]), at: .seconds(12)) == .waitBehind(second, lookAfter: .seconds(1)))
+        _ = look(&turn, sight(ahead: [first]), from: 0, to: 4)
+        #expect(look(&turn, sight(ahead: [second]), from: 8, to: 12) == behind(second))
         #expect(turn.look(sight(ahead: [second]), at: .seconds(13)) == .claim(slot: 0))
     }
 

@@ -34,10 +34,9 @@ struct Turn {
         case waitForSlot([Int], lookAfter: Duration)
     }
 
-    /// How long a slot stays free before somebody goes past a head that doesn't take it; each further
-    /// one in line leaves the one before it a second more.
-    static let patience = Duration.seconds(5)
-    private static let patiencePerPlace = Duration.seconds(1)
+    /// How long a slot stays free before the head that doesn't take it is passed, and how long each further
+    /// one in line has after that, to go past before those behind it do: longer than it sleeps between looks.
+    private static let patience = (head: Duration.seconds(5), further: Duration.seconds(2))
 
     /// How far a waiter counts those ahead of it when it might go past them.
     static let horizon = 12
@@ -49,19 +48,23 @@ struct Turn {
     /// Those further back need no clock to move up; this is for the case that all ahead stand still.
     private static let othersLook = Duration.seconds(5)
 
-    /// How long slots have been free, as far as was seen, while this one stood next ahead. Grants in
-    /// between (to somebody urgent) and full hours don't count, and don't start it anew.
-    private var idle: Idle?
+    /// For how long each of those ahead left a slot that was its to take: the head first, the one behind it
+    /// only when the head could have been passed. Grants in between (to somebody urgent) and full hours
+    /// don't count, and don't start it anew.
+    private var idle: [Ticket: Duration] = [:]
 
-    private struct Idle {
-        var ahead: Ticket
-        var total = Duration.zero
-        /// When a slot was last seen free, and the last token then: it stayed free if no token was drawn since.
-        var seen: (at: Duration, token: Int64)?
+    /// The last look at a free slot.
+    private var seen: Seen?
+
+    private struct Seen {
+        var at: Duration
+        var head: Ticket
+        /// The slot stayed free if no token was drawn since.
+        var token: Int64
     }
 
     /// All slots are held or the queue is paused: whoever is ahead has no reason to move.
-    mutating func sawNoRoom() { idle?.seen = nil }
+    mutating func sawNoRoom() { seen = nil }
 
     /// Decides what to do next.
     /// - Parameters:
@@ -75,14 +78,31 @@ struct Turn {
             }
             return .waitBehind(next, lookAfter: sight.ahead.count == 1 ? Self.secondLooks : Self.othersLook)
         }
-        guard let next = sight.ahead.first else { return .claim(slot: sight.firstFree) }
-        var idle = idle.flatMap { $0.ahead == next ? $0 : nil } ?? Idle(ahead: next)
-        if let seen = idle.seen, seen.token == sight.lastToken { idle.total += now - seen.at }
-        idle.seen = (now, sight.lastToken)
-        self.idle = idle
-        let patience = Self.patience + Self.patiencePerPlace * (sight.ahead.count - 1)
-        return idle.total >= patience
+        guard let next = sight.ahead.first, let head = sight.ahead.last else { return .claim(slot: sight.firstFree) }
+        idle = idle.filter { sight.ahead.contains($0.key) }
+        if let seen, seen.head == head, seen.token == sight.lastToken {
+            // Who looks late stood still itself, perhaps with all the others.
+            charge(min(now - seen.at, Self.secondLooks), to: sight.ahead)
+        }
+        seen = Seen(at: now, head: head, token: sight.lastToken)
+        return owed(sight.ahead).allSatisfy { $0.time <= .zero }
             ? .claim(slot: sight.firstFree) : .waitBehind(next, lookAfter: Self.secondLooks)
+    }
+
+    private mutating func charge(_ span: Duration, to ahead: [Ticket]) {
+        var rest = span
+        for (ticket, time) in owed(ahead) {
+            let share = min(rest, max(time, .zero))
+            idle[ticket, default: .zero] += share
+            rest -= share
+        }
+    }
+
+    /// The time that each of those ahead still has, the head first.
+    private func owed(_ ahead: [Ticket]) -> [(ticket: Ticket, time: Duration)] {
+        ahead.reversed().enumerated().map { place, ticket in
+            (ticket, (place == 0 ? Self.patience.head : Self.patience.further) - idle[ticket, default: .zero])
+        }
     }
 }
 

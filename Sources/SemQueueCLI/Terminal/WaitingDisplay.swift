@@ -166,12 +166,13 @@ final class WaitingDisplay: WaitObserver {
     private func draw(_ message: String) {
         guard redraws else { return say(message) }
         let text = "semq: \(message.printable)".fitting(Terminal.width(STDERR_FILENO) - 1)
-        Terminal.write("\r\u{1b}[2K\(text)", to: STDERR_FILENO)
         if !hasLine {
             hasLine = true
             if tidy == nil { tidy = strdup("\r\u{1b}[2K") }
+            // First, so that a signal right behind the line finds it.
             semq_waiting_tidy(tidy)
         }
+        Terminal.write("\r\u{1b}[2K\(text)", to: STDERR_FILENO)
     }
 
     private func clear() {
