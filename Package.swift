@@ -22,7 +22,8 @@ let package = Package(
             name: "SSHTransportTests", dependencies: ["SSHTransport", "SemQueueTestSupport"], exclude: ["hostile.py"]),
         .testTarget(name: "SemQueueTests", dependencies: ["CSemQueue", "SemQueue"]),
         .target(name: "SemQueueTestSupport", path: "Tests/Support", exclude: ["hosts"]),
-        .testTarget(name: "SemQueueCLITests", dependencies: ["SemQueueCLI", "SemQueueTestSupport"]),
+        .testTarget(
+            name: "SemQueueCLITests", dependencies: ["SemQueueCLI", "SemQueueInjector", "SemQueueTestSupport"]),
         .executableTarget(name: "SemQueueInjector", path: "Tests/Injector"),
         .executableTarget(name: "SemQueueWorker", path: "Tests/Worker"),
         .testTarget(

@@ -2,7 +2,7 @@
 //
 // Runs a program and sends SIGNAL to one of its processes as that enters its NUMBER-th system call: to the
 // program itself (role 0), the child that it forks (1) or the child of that one (2). SIGKILL takes effect before the
-// call, SIGSTOP right after it. strace's inject= counts each kind of call for itself and each process alike; this
+// call, SIGSTOP right after it; others are sent as it returns, since a call may not begin with one pending. strace's inject= counts each kind of call for itself and each process alike; this
 // counts all calls of one. Writes "hit PID CALL" and "end exited|signaled NUMBER" to the file REPORT.
 #define _GNU_SOURCE
 #include <errno.h>
@@ -39,7 +39,8 @@ static void resume(pid_t pid, int role, int signal) {
 int main(int argc, char **argv) {
     if (argc < 6) return 2;
     target = atoi(argv[1]);
-    long number = atol(argv[2]), count = 0;
+    long number = atol(argv[2]), count = 0, call = -1;
+    pid_t returning = 0;
     int signal = atoi(argv[3]);
     int report = open(argv[4], O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
     pid_t front = fork();
@@ -93,9 +94,12 @@ int main(int argc, char **argv) {
         } else if (what == (SIGTRAP | 0x80)) {
             struct __ptrace_syscall_info info = {0};
             ptrace(PTRACE_GET_SYSCALL_INFO, pid, sizeof info, &info);
-            if (executed && info.op == PTRACE_SYSCALL_INFO_ENTRY && !done && ++count == number) {
+            int begins = executed && info.op == PTRACE_SYSCALL_INFO_ENTRY && !done && ++count == number;
+            if (begins) call = (long)info.entry.nr;
+            if (begins && signal != SIGKILL && signal != SIGSTOP) returning = pid, resume(pid, role, 0);
+            else if (begins || (pid == returning && !done)) {
                 done = 1;
-                dprintf(report, "hit %d %llu\n", pid, (unsigned long long)info.entry.nr);
+                dprintf(report, "hit %d %ld\n", pid, call);
                 kill(pid, signal);
                 ptrace(PTRACE_DETACH, pid, 0, 0);
             } else {

@@ -1,3 +1,4 @@
+import Foundation
 import Glibc
 import SemQueueTestSupport
 import Testing
@@ -51,6 +52,47 @@ import Testing
         holder.stop()
         #expect(pty.sees("\r\u{1b}[2Kmine\r\n"))
         #expect(pty.wait() == .exited(0))
+    }
+
+    @Test func whereverASignalHitsNoLineIsLeftOfAWaitThatIsOver() throws {
+        let injector = try Machine.built("SemQueueInjector")
+        // About the first call that finds the line drawn, whose number the build decides.
+        var calls = 1..<1000
+        while calls.count > 1 {
+            let middle = calls.lowerBound + calls.count / 2
+            let isDrawn = try Self.isDrawn(injector, atCall: middle)
+            calls = isDrawn ? calls.lowerBound..<middle : middle..<calls.upperBound
+        }
+        let first = calls.lowerBound - 4
+        let waits = Parallel.untilNil(width: 4) { $0 < 24 ? try Self.isDrawn(injector, atCall: first + $0) : nil }
+        for failure in waits.failures { Issue.record("\(failure)") }
+        #expect(waits.results.contains(true) && waits.results.contains(false))
+    }
+
+    /// One wait at a terminal that SIGINT hits at one of its calls.
+    /// - Returns: whether its line was there to be cleared.
+    private static func isDrawn(_ injector: String, atCall number: Int) throws -> Bool {
+        let sandbox = try Sandbox()
+        let holder = try sandbox.holding()
+        defer { holder.stop() }
+        let pty = try Pty(
+            [injector, "0", "\(number)", "\(SIGINT)", sandbox.path("report")]
+                + [Sandbox.binary, "acquire", "board.queue", "--", "true"], in: sandbox)
+        // Drawn anew, it hasn't come to that call so far.
+        guard Event.happens({ pty.hasEnded || pty.text.contains("next in line, 1s") }) else {
+            throw Failure(call: number, shown: pty.everything)
+        }
+        guard pty.hasEnded else { return true }
+        let drawn = pty.everything.components(separatedBy: "\r\u{1b}[2K")
+        guard sandbox.lines("report").last == "end signaled \(SIGINT)", drawn.last == "" else {
+            throw Failure(call: number, shown: pty.everything)
+        }
+        return drawn.count > 1
+    }
+
+    private struct Failure: Error {
+        var call: Int
+        var shown: String
     }
 
     @Test func theRedrawnLineFitsANarrowTerminal() throws {

@@ -21,7 +21,7 @@ package struct Bootstrap {
     func run(
         _ agent: AgentCommand, _ alarm: Alarm, deadline: Duration?, _ tell: (String) -> Void = { _ in }
     ) throws -> Conversation {
-        let upload = try Upload(shell, script(agent.command), Limit(alarm: alarm, deadline: deadline))
+        let upload = try Upload(shell, script(agent.command), alarm, deadline: deadline)
         do {
             guard let line = try upload.line(where: { $0.hasPrefix(Self.machine) }) else {
                 throw upload.failure(noShell)
@@ -101,7 +101,8 @@ private final class Upload {
     let link: Link
     let stream: Stream
     private let host: String
-    private let limit: Limit
+    private let alarm: Alarm
+    private let deadline: Duration?
     /// The last of what it has printed.
     private var said: [UInt8] = []
     private var hasEnded = false
@@ -113,11 +114,12 @@ private final class Upload {
     private var patience = Duration.seconds(120)
 
     /// - Throws: ``SemaphoreError`` when it can't be started.
-    init(_ shell: RemoteShell, _ command: String, _ limit: Limit) throws {
+    init(_ shell: RemoteShell, _ command: String, _ alarm: Alarm, deadline: Duration?) throws {
         link = try shell.start(command, isAttended: true)
         stream = Stream(input: link.input, output: link.output)
         host = shell.host
-        self.limit = limit
+        self.alarm = alarm
+        self.deadline = deadline
     }
 
     /// Waits for a line.
@@ -160,7 +162,8 @@ private final class Upload {
         // Stopped meanwhile, nobody has waited.
         if now - looked > .seconds(3) { moved += now - looked }
         looked = now
-        try limit.check(now)
+        if alarm.isRung { throw Gate.Failure.interrupted }
+        if let deadline, now >= deadline { throw Gate.Failure.timedOut }
         guard now < moved + patience else {
             throw SemaphoreError(
                 .unreachable,
@@ -179,8 +182,8 @@ private final class Upload {
         if !bytes.isEmpty {
             moved = now
         } else if stream.hasUnsent || unsent == 0 {
-            let rest = limit.deadline.map { $0 - now } ?? .seconds(1)
-            awaitDescriptors(stream.pollEvents + [link.pollEvent], limit.alarm, min(.seconds(1), rest))
+            let rest = deadline.map { $0 - now } ?? .seconds(1)
+            awaitDescriptors(stream.pollEvents + [link.pollEvent], alarm, min(.seconds(1), rest))
         }
     }
 
@@ -196,17 +199,6 @@ private final class Upload {
         let lines = String(decoding: said, as: UTF8.self).split(whereSeparator: \.isNewline).map(String.init)
         let told = (lines + [complaint]).filter { !$0.isEmpty }.suffix(3)
         return SemaphoreError(.unreachable, text(Array(told).joined(by: "; ")))
-    }
-}
-
-/// What ends it before it is done.
-private struct Limit {
-    let alarm: Alarm
-    let deadline: Duration?
-
-    func check(_ now: Duration) throws {
-        if alarm.isRung { throw Gate.Failure.interrupted }
-        if let deadline, now >= deadline { throw Gate.Failure.timedOut }
     }
 }
 
