@@ -55,6 +55,18 @@ import Testing
         #expect(try sandbox.isFree("q"))
     }
 
+    /// Whether `semq` still hands it to the guardian, or has learnt of its end, is a matter of microseconds.
+    @Test(arguments: 0..<40) func aSignalAsTheGuardianIsKilledReachesTheCommand(_ round: Int) throws {
+        let sandbox = try Sandbox()
+        let (semq, guardian, command) = try working(sandbox)
+        if round.isMultiple(of: 2) { semq.send(SIGTERM) }
+        kill(guardian, SIGKILL)
+        if !round.isMultiple(of: 2) { semq.send(SIGTERM) }
+        #expect(semq.wait().status == .signaled(SIGTERM))
+        #expect(!Processes.isAlive(command))
+        #expect(try sandbox.isFree("q"))
+    }
+
     @Test func theCommandsDescriptorKeepsTheLockWhenBothAreKilled() throws {
         let sandbox = try Sandbox()
         let (semq, guardian, command) = try working(sandbox)

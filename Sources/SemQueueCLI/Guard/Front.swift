@@ -41,6 +41,7 @@ struct Front {
                     page.commandStop = stop ?? 0
                     stopWithCommand()
                 }, permitLost: { tell(&newsTold) })
+            supervisor.passForwarded()
             supervisor.run()
         }
         tell(&newsTold)
@@ -62,6 +63,7 @@ struct Front {
         if received.signal == SIGCONT {
             guard ProcessTree.isStopped(page.commandPid) != false, !Signals.isPending(Signals.stopping) else { return }
         }
+        page.forwarded(received.signal).pointee.sent &+= 1
         kill(guardian, received.signal)
     }
 

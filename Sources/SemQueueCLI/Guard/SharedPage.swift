@@ -26,6 +26,7 @@ struct SharedPage {
     }
 
     private static let size = 1 << 20  // only pages that are touched take memory
+    private static let forwardedOffset = 1024
     private static let startOffset = 4096
     private static let messageOffset = size - 8192
     private static let newsOffset = messageOffset - 32768
@@ -59,6 +60,20 @@ struct SharedPage {
     var commandStop: Int32 {
         get { record.pointee.commandStop }
         nonmutating set { record.pointee.commandStop = newValue }
+    }
+
+    /// How often `semq` has handed a signal on, and how many of these times have got to the command: a guardian
+    /// that is killed takes with it what it hadn't passed on.
+    struct Forwarded {
+        /// Written by `semq`.
+        var sent: UInt8 = 0
+        /// Written by whoever watches over the command.
+        var passed: UInt8 = 0
+    }
+
+    /// - Parameter signal: none of the real-time signals.
+    func forwarded(_ signal: Int32) -> UnsafeMutablePointer<Forwarded> {
+        (base + Self.forwardedOffset).assumingMemoryBound(to: Forwarded.self) + Int(signal)
     }
 
     var outcome: Outcome {

@@ -71,7 +71,23 @@ struct Supervisor {
         guard received.signal != SIGCHLD, received.signal != Signals.alarm, !commandHasEnded else { return }
         // From the terminal the whole foreground group has got it, the command included.
         guard received.fromProcess, page.commandPid > 0 else { return }
-        kill(page.commandPid, received.signal)
+        pass(received.signal)
+    }
+
+    private func pass(_ signal: Int32) {
+        let forwarded = page.forwarded(signal)
+        let sent = forwarded.pointee.sent  // before: one more that comes meanwhile is another signal
+        kill(page.commandPid, signal)
+        forwarded.pointee.passed = sent
+    }
+
+    /// Passes on what a killed guardian has left.
+    func passForwarded() {
+        guard !commandHasEnded, page.commandPid > 0 else { return }
+        for signal in Signals.supervised {
+            let forwarded = page.forwarded(signal).pointee
+            if forwarded.passed != forwarded.sent { pass(signal) }
+        }
     }
 
     /// Takes in what became of children. A process is reaped after its end is on the page, so that
