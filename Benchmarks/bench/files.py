@@ -34,8 +34,13 @@ class Course:
             "down": ([program, "down", user, host, "/srv/down-semq", "/srv/down"],
                      ["scp", "-q", f"{SEMAPHORES}:/srv/down", "/srv/down-scp"]),
         }
-        listed = [words for pair in commands.values() for words in pair]
-        columns = rounds(site.bench, listed, count, lambda words: site.words(CLIENTS[0], words))
+        listed = []
+        for words in (words for pair in commands.values() for words in pair):
+            # A copy of the round before would save one that overwrites it the work of making a file.
+            copy = next((word for word in words if word.startswith("/srv/down-")), None)
+            listed += [["rm", "-f", copy], words] if copy else [words]
+        columns = [column for words, column in zip(listed, rounds(
+            site.bench, listed, count, lambda words: site.words(CLIENTS[0], words))) if words[0] != "rm"]
         # Nanoseconds: ours, theirs.
         self.times = {"up": columns[:2], "down": columns[2:]}
         for path in (f"{self.far}/srv/up", f"{self.near}/srv/down"):
@@ -73,7 +78,8 @@ def measured(site: Site, program: str) -> list[Row]:
         ratio="; ".join(f"{way} {relation.text('×')}" for way, relation in relations.items()),
         verdict=Verdict(worst, 1.0, at_least=True).text,
         method="`SSHSession.upload` into `cat >FILE` and `SSHSession.download` from `cat FILE`, in a program that "
-        "connects, moves one file and ends, beside `scp`; random content, compared afterwards; from tmpfs to tmpfs, by turns, "
+        "connects, moves one file and ends, beside `scp`; random content, compared afterwards; from tmpfs to tmpfs, what comes "
+        "down into a new file, by turns, "
         f"{len(large.times['up'][0])} rounds. The verdict is about the slower way, whole processes, in which connecting is; "
         "beside it the speed less the time that a file of one byte takes.",
         columns=["", "way", "whole process", "without connecting", "a file of one byte"], lines=lines)]
