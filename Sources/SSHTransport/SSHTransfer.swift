@@ -26,10 +26,9 @@ extension SSHSession {
     public func upload(
         from descriptor: Int32, size: Int? = nil, to command: String, progress: ((Int) -> Void)? = nil
     ) throws(SSHError) -> SSHTransfer {
-        let pipe = try errorPipe(closing: descriptor)
-        let channel = try exec(command, input: descriptor, output: -1, error: pipe.writing)
-        let result = follow(channel, pipe.reading, progress) { $0.bytesSent }
-        try check(channel)
+        let result = try transfer(descriptor, progress, \.bytesSent) { errors throws(SSHError) in
+            try exec(command, input: descriptor, output: -1, error: errors)
+        }
         if let size, result.exit == .exited(0), result.bytes != size {
             throw problem(
                 "\(result.bytes) bytes were there to upload to \(hostName), not \(size): did the file change?")
@@ -45,21 +44,27 @@ extension SSHSession {
     public func download(
         from command: String, to descriptor: Int32, progress: ((Int) -> Void)? = nil
     ) throws(SSHError) -> SSHTransfer {
-        let pipe = try errorPipe(closing: descriptor)
-        let channel = try exec(command, input: -1, output: descriptor, error: pipe.writing, window: Self.bulk)
-        let result = follow(channel, pipe.reading, progress) { $0.bytesReceived }
-        try check(channel)
-        return result
+        try transfer(descriptor, progress, \.bytesReceived) { errors throws(SSHError) in
+            try exec(command, input: -1, output: descriptor, error: errors, window: Self.bulk)
+        }
     }
 
-    private func errorPipe(closing descriptor: Int32) throws(SSHError) -> (reading: Int32, writing: Int32) {
-        var ends: [Int32] = [-1, -1]
-        guard pipe2(&ends, O_CLOEXEC) == 0 else {
+    /// - Parameter start: is given where the command is to complain, and takes that and the descriptor over.
+    private func transfer(
+        _ descriptor: Int32, _ progress: ((Int) -> Void)?, _ count: (SSHChannel) -> Int,
+        _ start: (Int32) throws(SSHError) -> SSHChannel
+    ) throws(SSHError) -> SSHTransfer {
+        var errors: [Int32] = [-1, -1]
+        guard pipe2(&errors, O_CLOEXEC) == 0 else {
             let error = errno
             Glibc.close(descriptor)
             throw problem("there is no descriptor for a transfer with \(hostName): \(String(cString: strerror(error)))")
         }
-        return (ends[0], ends[1])
+        defer { Glibc.close(errors[0]) }
+        let channel = try start(errors[1])
+        let result = follow(channel, errors[0], progress, count)
+        try check(channel)
+        return result
     }
 
     private func problem(_ message: String) -> SSHError {
@@ -75,7 +80,6 @@ extension SSHSession {
     private func follow(
         _ channel: SSHChannel, _ errors: Int32, _ progress: ((Int) -> Void)?, _ count: (SSHChannel) -> Int
     ) -> SSHTransfer {
-        defer { Glibc.close(errors) }
         var said: [UInt8] = []
         var isOpen = true
         while isOpen {

@@ -44,6 +44,25 @@ import Testing
         }
     }
 
+    @Test func transfersLeaveNothing() async {
+        await #expect(processExitsWith: .success) {
+            let server = try LoopbackServer(["LogLevel ERROR"])
+            let options = try server.options()
+            let session = try SSHSession.connect(to: SSHDestination(host: "lab"), options: options)
+            let closed = try SSHSession.connect(to: SSHDestination(host: "lab"), options: options)
+            closed.close()
+            func nothing() -> Int32 { open("/dev/null", O_RDWR | O_CLOEXEC) }
+            let usage = try Usage.growth(warm: 5, rounds: 30) { _ in
+                try #require(session.upload(from: nothing(), to: "cat").exit == .exited(0))
+                try #require(session.download(from: "true", to: nothing()).exit == .exited(0))
+                #expect(throws: SSHError.self) { try closed.upload(from: nothing(), to: "cat") }
+                #expect(throws: SSHError.self) { try closed.download(from: "true", to: nothing()) }
+            }
+            session.close()
+            usage.exit(server)
+        }
+    }
+
     @Test func sessionsThatAreLostLeaveNothing() async {
         await #expect(processExitsWith: .success) {
             let server = try LoopbackServer(["LogLevel ERROR"])
