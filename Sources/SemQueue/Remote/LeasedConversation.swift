@@ -41,6 +41,9 @@ final class LeasedConversation {
     private let lineage = Secret.random().text
     private var nextAttempt = Duration.zero
     private var oldestUnanswered: Duration?
+    /// Messages since the deadlines were last looked after.
+    private var heard = 0
+    private static let mostHeard = 256
     private var answerTook = Duration.milliseconds(100)
 
     private final class Attempt {
@@ -188,7 +191,9 @@ final class LeasedConversation {
 
     private func step() -> Event? {
         let now = Duration.sinceBoot()
-        if let event = readCurrent(now) { return event }
+        // Whoever never stops talking is not listened to without end: there are deadlines to look after.
+        if heard < Self.mostHeard, let event = readCurrent(now) { return event }
+        heard = 0
         if current != nil, now >= lease.nextBeat {
             oldestUnanswered = oldestUnanswered ?? now
             current?.send(Message("beat", [("number", "\(lease.beat(at: now))")]))
@@ -206,9 +211,8 @@ final class LeasedConversation {
     }
 
     private func readCurrent(_ now: Duration) -> Event? {
-        // Whoever never stops talking is not listened to without end: there are deadlines to look after.
-        for _ in 0..<256 {
-            guard let current else { break }
+        while heard < Self.mostHeard, let current {
+            heard += 1
             switch current.receive() {
             case .message(let message):
                 switch message.verb {
