@@ -351,6 +351,25 @@ import Testing
         expectOrder("a", "b")
     }
 
+    // MARK: clients that are gone before they ask
+
+    /// Their host is off, or they are cut off for good: no end of the stream tells it.
+    @Test func anAgentThatIsAskedNothingLeaves() throws {
+        let warm = try scene.holding("a", on: one)
+        try expectLeaves(warm)
+        let agent = [scene.lab.about.bin + "/ssh", "lab@bench", "exec .cache/semq/*/semq agent"]
+        let silent = try HandClient(scene.sandbox, agent, named: "silent")
+        try silent.greet()
+        let answered = try HandClient(scene.sandbox, agent, named: "answered")
+        try answered.greet()
+        answered.send("status path=board.queue")
+        #expect(answered.says("queue "), "\(answered.running.out)")
+        try scene.bench.drop()
+        for client in [silent, answered] { client.running.send(SIGKILL) }
+        #expect(try scene.agents().count == 2)
+        #expect(Scene.comesToBe(within: 45) { (try? scene.agents().isEmpty) == true })
+    }
+
     // MARK: the same secret twice
 
     /// The newest connection with the secret is the client's; the one before is told.

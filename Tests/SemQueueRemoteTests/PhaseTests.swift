@@ -57,12 +57,14 @@ import Testing
             try one.start(
                 ["semq", "acquire"] + transport.options + options + ["lab@far.example:board.queue", "--", "true"])
         }
-        let patient = try start()
-        let limited = try start("-w", "1")
         let interrupted = try start()
-        usleep(300_000)
+        // A socket to port 53.
+        let asks = Scene.comesToBe { (try? one.shell("grep -q ':0035 ' /proc/net/udp").status) == .exited(0) }
+        #expect(asks, "\(interrupted.err)")
         interrupted.send(SIGINT)
         #expect(Event.happens(within: 5) { interrupted.hasEnded } && interrupted.wait().status == .signaled(SIGINT))
+        let patient = try start()
+        let limited = try start("-w", "1")
         #expect(
             Event.happens(within: 10) { limited.hasEnded } && limited.wait().status == .exited(75), "\(limited.err)")
         #expect(Event.happens(within: 60) { patient.hasEnded })

@@ -26,7 +26,8 @@ package final class Agent {
     /// - Throws: ``SemaphoreError`` where what talks to it is no client.
     package func run() throws {
         guard try greet() else { return }
-        while let request = nextMessage(within: nil) {
+        // A client whose host went off says nothing more, and no end of the stream comes from there either.
+        while let request = nextMessage(within: Hello.requestLimit) {
             guard try serve(request) else { break }
         }
         drain()
@@ -55,8 +56,8 @@ package final class Agent {
     }
 
     /// The next message, or nil at the end of the stream or of the limit.
-    private func nextMessage(within limit: Duration?) -> Message? {
-        let end = limit.map { Duration.monotonic() + $0 }
+    private func nextMessage(within limit: Duration) -> Message? {
+        let end = Duration.monotonic() + limit
         while true {
             switch client.receive() {
             case .message(let message): return message
@@ -67,7 +68,7 @@ package final class Agent {
                 return nil
             case .nothing: break
             }
-            let rest = end.map { $0 - .monotonic() } ?? .seconds(3600)
+            let rest = end - .monotonic()
             if rest <= .zero { return nil }
             awaitDescriptors(client.pollEvents, alarm, rest)
             client.flush()

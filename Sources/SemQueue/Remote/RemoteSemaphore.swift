@@ -171,14 +171,7 @@ package final class RemoteSemaphore: NamedSemaphore {
 package final class RemoteHost: Sendable {
     package let name: String
     /// Conversations that have nothing under way, and can take another request.
-    private let idle = Guarded<Idle>(Idle())
-
-    // A conversation is one owner's at a time: whoever takes it from here, or nobody.
-    private struct Idle: @unchecked Sendable {
-        var conversations: [Conversation] = []
-    }
-
-    private static let mostIdle = 4
+    private let idle = Guarded(IdleConversations())
     private let reach = Guarded(Reach.nothing)
     /// How often that was done. Held meanwhile: whoever comes then waits for it.
     private let uploads = Guarded(0)
@@ -198,7 +191,7 @@ package final class RemoteHost: Sendable {
         self.bootstrap = bootstrap
     }
 
-    var hasIdle: Bool { idle.withLock { !$0.conversations.isEmpty } }
+    var hasIdle: Bool { idle.withLock { !$0.isEmpty(at: .sinceBoot()) } }
 
     /// How far anybody has come there.
     package enum Reach: Comparable { case nothing, host, semq }
@@ -207,7 +200,7 @@ package final class RemoteHost: Sendable {
 
     /// One that is sound as far as can be seen.
     func takeIdle() -> Conversation? {
-        while let conversation = idle.withLock({ $0.conversations.popLast() }) {
+        while let conversation = idle.withLock({ $0.take(at: .sinceBoot()) }) {
             if case .nothing = conversation.receive() { return conversation }
             conversation.close()
         }
@@ -216,7 +209,7 @@ package final class RemoteHost: Sendable {
 
     /// Keeps a conversation that has nothing under way for the next request.
     func keep(_ conversation: Conversation) {
-        idle.withLock { if $0.conversations.count < Self.mostIdle { $0.conversations.append(conversation) } }
+        idle.withLock { $0.keep(conversation, at: .sinceBoot()) }
     }
 
     /// Whether semq was put there by this process.

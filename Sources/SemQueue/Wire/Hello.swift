@@ -11,6 +11,11 @@ enum Hello {
     static let noiseLimit = 64 << 10
     static let timeLimit = Duration.seconds(10)
 
+    /// How long an agent waits for a request, the first or the next.
+    static let requestLimit = Duration.seconds(30)
+    /// How long a client may keep a conversation for the next request: it is on its way well before the agent leaves.
+    static let keptLimit = Duration.seconds(15)
+
     static func greeting(nonce: String) -> Message {
         Message("semq", [("nonce", nonce), ("versions", "\(versions.lowerBound)-\(versions.upperBound)")])
     }

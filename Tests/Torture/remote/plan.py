@@ -8,6 +8,7 @@ HOSTS, EACH = 4, 3  # client hosts, and jobs kept in flight on each
 LOCAL = 3  # jobs kept in flight on the semaphore's own host
 FLIGHT = HOSTS * EACH + LOCAL
 LEASE = 5  # seconds
+AGENT_RESTS = 30  # s without a request, then it leaves
 
 # How often a minute.
 CUTS = {

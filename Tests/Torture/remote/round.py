@@ -255,8 +255,7 @@ class Round(Drive):
     def _await_silence(self):
         """Leases that nobody renews end, and with them all processes."""
         began = time.monotonic()
-        end = began + plan.LEASE + 2 * plan.LEASE
-        while (found := self._strangers()) and time.monotonic() < end:
+        while (found := self._strangers()) and time.monotonic() - began < self._patience(found):
             time.sleep(0.1)
             self.ready = []
             self._wait(0.1)
@@ -266,9 +265,15 @@ class Round(Drive):
         if found and self.locked and not self.strays:
             self.left_over = len(found)
             about = "".join(f"\n      on {name}: {processes.describe(each.pid)}" for name, each in found)
-            self.problems.append(f"{len(found)} processes are left {end - began:.0f} s after the last job:{about}")
+            self.problems.append(f"{len(found)} processes are left {self.settled:.0f} s after the last job:{about}")
         for _, each in found:
             processes.send(each.pid, signal.SIGKILL)
+
+    @staticmethod
+    def _patience(found):
+        """An agent whose client fell silent with nothing under way waits for a request for a while."""
+        rest = plan.AGENT_RESTS if all(each.is_agent() for _, each in found) else 0
+        return 3 * plan.LEASE + rest
 
     def _strangers(self):
         """Processes on the hosts that are no seat. sshd ends its sessions when it likes: what it has started counts."""
