@@ -171,6 +171,44 @@ import Testing
         }
     }
 
+    /// An agent that has answered the greeting doesn't wait for ever; semq, stopped meanwhile, starts another.
+    @Test(arguments: [["status", "bench:q"], ["acquire", "bench:q"], ["acquire", "--there", "bench:q"]])
+    func stoppedInTheMiddleOfTheGreeting(_ words: [String]) throws {
+        let sandbox = try Sandbox()
+        let bench = try Bench(sandbox)
+        #expect(try bench.semq("set", "bench:q", "--concurrency", "1").status == .exited(0))
+        try sandbox.write(
+            "slow",
+            """
+            #!/bin/bash
+            if [ -e met ]; then exec ./rsh "$@"; fi
+            read -r greeting
+            nonce=${greeting#*nonce=}
+            : >met
+            until [ -e go ]; do sleep 0.02; done
+            echo "semq-agent nonce=${nonce%% *} version=1"
+            echo $$ >left
+
+            """, executable: true)
+        let command = words[0] == "acquire" ? ["--", "echo", "granted"] : []
+        let running = try sandbox.start(
+            [Sandbox.binary] + words + ["--rsh", "./slow", "--no-bootstrap"] + command)
+        #expect(Event.happens { sandbox.exists("met") }, "\(running.err)")
+        running.send(SIGSTOP)
+        #expect(Event.happens { isIn("T", running.pid) })
+        try sandbox.write("go", "")
+        #expect(Event.happens { sandbox.lines("left").first.flatMap { pid_t($0) }.map { isIn("Z", $0) } == true })
+        running.send(SIGCONT)
+        let result = running.wait()
+        #expect(result.status == .exited(0) && result.err == "", "\(result)")
+        #expect(words[0] == "status" || result.out == "granted\n", "\(result)")
+    }
+
+    private func isIn(_ state: String, _ pid: pid_t) -> Bool {
+        let stat = FileManager.default.contents(atPath: "/proc/\(pid)/stat") ?? Data()
+        return String(decoding: stat, as: UTF8.self).contains(") \(state) ")
+    }
+
     /// What an agent may answer that is none.
     @Test(arguments: [
         ("yes 'holder slot=0'", "bench:q: the host's semq answers without end"),

@@ -166,7 +166,7 @@ import Testing
         let last = try #require(file("alive").split(separator: "\n").last.flatMap { Double($0) })
         #expect(last < Double(entered.start) / 1e9, "seconds since the machine was booted")
         #expect(running.wait().status == .exited(76))
-        #expect(running.err.contains("the lock is lost") && running.err.contains("is ended"), "\(running.err)")
+        #expect(running.err.contains("the lock is lost") && running.err.contains("is being ended"), "\(running.err)")
         try next.leave()
         #expect(next.running.wait().status == .exited(0))
     }
@@ -179,6 +179,26 @@ import Testing
         kill(try #require(running.inside), SIGKILL)
         #expect(Event.happens(within: 30) { next.isIn }, "\(next.said)")
         #expect(try scene.bench.processes().allSatisfy { $0.words != ["sleep", "1000"] })
+        try next.leave()
+        #expect(next.running.wait().status == .exited(0))
+    }
+
+    /// It has no turn of its own that could be ended: it runs under the permit of the command around it.
+    @Test func aNestedOneWhoseClientIsKilled() throws {
+        let inner = "trap '' TERM; echo $$ >pid; setsid sleep 1000 & while :; do sleep 1; done"
+        try scene.sandbox.write("inner", inner)
+        let line = "semq acquire --there -q --lease 5 \(Self.queue) -- sh -c \"$(cat \(scene.sandbox.path("inner")))\""
+        let outer = try one.start([
+            "semq", "acquire", "-q", Self.queue, "--", "sh", "-c", "\(line); echo outer goes on",
+        ])
+        #expect(Event.happens { !file("pid").isEmpty }, "\(outer.err)")
+        let next = try scene.waiting("b", on: scene.client("two"))
+        let clients = try one.processes().filter { $0.words.contains("--there") }
+        #expect(!clients.isEmpty)
+        for client in clients { kill(client.pid, SIGKILL) }
+        #expect(Event.happens(within: 40) { next.isIn }, "\(next.said)")
+        #expect(outer.wait().out == "outer goes on\n")
+        #expect(try scene.bench.processes().allSatisfy { $0.words.first != "sleep" })
         try next.leave()
         #expect(next.running.wait().status == .exited(0))
     }

@@ -186,6 +186,36 @@ import Testing
         #expect(turn.look(sight(ahead: [second]), at: .seconds(13)) == .claim(slot: 0))
     }
 
+    /// Who comes between begins to count the head's time only then, and is not passed before it could go itself.
+    @Test func whoComesLaterHasTheTimeThatItCountsAnew() {
+        let head = Ticket(priority: 10, number: 1)
+        let between = Ticket(priority: 5, number: 9)
+        var (behind, later) = (Turn(), Turn())
+        _ = look(&behind, sight(ahead: [head]), from: 0, to: 3)
+        var passed: (behind: Int?, between: Int?) = (nil, nil)
+        for second in 4...30 {
+            if later.look(sight(ahead: [head]), at: .seconds(second)).isClaim {
+                passed.between = passed.between ?? second
+            }
+            if behind.look(sight(ahead: [between, head]), at: .seconds(second)).isClaim {
+                passed.behind = passed.behind ?? second
+            }
+        }
+        #expect(passed.between == 9)
+        // Two seconds for one that stands still as well.
+        #expect(passed.behind == 11)
+    }
+
+    @Test func thoseWhoComeAndLeaveAgainHoldUpNobody() {
+        var turn = Turn()
+        _ = look(&turn, sight(ahead: [first]), from: 0, to: 2)
+        for second in 3...4 {
+            let visitor = Ticket(priority: -1, number: Int64(second))
+            #expect(turn.look(sight(ahead: [visitor, first]), at: .seconds(second)) == behind(visitor))
+        }
+        #expect(turn.look(sight(ahead: [first]), at: .seconds(5)) == .claim(slot: 0))
+    }
+
     @Test func higherPriorityStandsAhead() {
         let urgent = Ticket(priority: 10, number: 900)
         #expect(urgent < first)

@@ -27,9 +27,8 @@ package final class Agent {
     package func run() throws {
         guard try greet() else { return }
         // A client whose host went off says nothing more, and no end of the stream comes from there either.
-        while let request = nextMessage(within: Hello.requestLimit) {
-            guard try serve(request) else { break }
-        }
+        var limit = Hello.requestLimit
+        while let request = nextMessage(within: limit), let next = try serve(request) { limit = next }
         drain()
     }
 
@@ -101,30 +100,31 @@ package final class Agent {
         }
     }
 
-    /// - Returns: false when the conversation is over.
-    private func serve(_ request: Message) throws -> Bool {
+    /// - Returns: how long the next request may take; nil when the conversation is over.
+    private func serve(_ request: Message) throws -> Duration? {
         do {
             let request = try policy.admit(request)
             switch request.verb {
-            case "acquire": return try AgentSession(request, client, AgentMember(request)).run()
-            case "there": return try AgentSession(request, client, AgentThere(request)).run()
-            case "resume": return resume(request)
+            case "acquire":
+                return try AgentSession(request, client, AgentMember(request)).run() ? Hello.requestLimit : nil
+            case "there": return try AgentSession(request, client, AgentThere(request)).run() ? Hello.requestLimit : nil
+            case "resume": return try resume(request) ? Hello.requestLimit : nil
             // Said as a membership ended.
-            case "beat", "take": break
+            case "beat", "take": return Hello.requestLimit
             case "goodbye":
                 client.send(Message("bye"))
-                return false
+                return nil
             default: reply(try answers.to(request))
             }
         } catch let error as SemaphoreError {
             client.send(policy.told(error, about: request).asMessage)
         }
-        return true
+        return Hello.nextRequestLimit
     }
 
     /// Carries the client on to the agent that it had before.
-    private func resume(_ request: Message) -> Bool {
-        guard let name = request["agent"], let descriptor = Rendezvous.connect(to: name) else {
+    private func resume(_ request: Message) throws(SemaphoreError) -> Bool {
+        guard let name = request["agent"], let descriptor = try Rendezvous.connect(to: name) else {
             client.send(
                 Message("error", [("code", "gone"), ("text", "the agent that held the place is no longer there")]))
             return true

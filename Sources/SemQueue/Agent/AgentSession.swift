@@ -28,6 +28,8 @@ extension AgentTask {
 /// A client's connection to its agent, and the lease that outlives it: whoever shows the secret goes on.
 final class AgentSession {
     private var client: Stream?
+    /// It may have said more than was heard yet.
+    private var isBehind = false
     private var lease: AgentLease
     private let rendezvous: Rendezvous?
     private let secret = Secret.random()
@@ -72,7 +74,7 @@ final class AgentSession {
             if let goesOn = listen() { return goesOn }
             receiveVisitors()
             guard keep() else { return false }
-            awaitDescriptors(pollEvents, alarm, .milliseconds(200))
+            awaitDescriptors(pollEvents, alarm, isBehind ? .zero : .milliseconds(200))
             client?.flush()
         }
     }
@@ -96,6 +98,7 @@ final class AgentSession {
     /// - Returns: whether the conversation goes on, where this session has ended; nil where it stands.
     private func listen() -> Bool? {
         // Whoever never stops talking is not listened to without end: there is a queue to look after.
+        isBehind = false
         for _ in 0..<256 {
             guard let client else { break }
             switch client.receive() {
@@ -112,6 +115,7 @@ final class AgentSession {
                 hear(message)
             }
         }
+        isBehind = client != nil
         return nil
     }
 

@@ -39,6 +39,8 @@ final class AgentThere: AgentTask {
 
     func start() throws {
         for (name, value) in environment { setenv(name, value, 1) }
+        // What loses its parent stays to be found.
+        _ = semq_become_subreaper()
         var ends: [[Int32]] = [[-1, -1], [-1, -1], [-1, -1]]
         for index in 0..<3 where semq_pipe(&ends[index]) != 0 { throw Self.noRoom(errno) }
         var arguments = ["semq", "acquire"].map { (word: String) in strdup(word) } + words.map(Self.copy) + [nil]
@@ -167,9 +169,28 @@ final class AgentThere: AgentTask {
         for output in outputs { close(output.descriptor) }
         outputs = []
         guard status == nil else { return }
-        if !endTurn() { kill(pid, SIGTERM) }
+        let begun = Duration.monotonic()
         // Its guardian gives the command five seconds, kills it with all its processes and gives the turn back.
-        while waitpid(pid, nil, 0) < 0, errno == EINTR {}
+        var isTold = endTurn()
+        // It waits, or runs under the permit of a command around it: there is no turn to end.
+        if !isTold { kill(pid, SIGTERM) }
+        while !hasEnded(within: .seconds(1)) {
+            // Granted just then, perhaps.
+            isTold = isTold || endTurn()
+            if !isTold, .monotonic() - begun > Self.grace { ProcessTree.killAll(knowing: pid) }
+        }
+    }
+
+    private static let grace = Duration.seconds(5)
+
+    private func hasEnded(within limit: Duration) -> Bool {
+        let end = Duration.monotonic() + limit
+        let alarm = Alarm()
+        repeat {
+            if waitpid(pid, nil, WNOHANG) == pid { return true }
+            alarm.sleep(.milliseconds(20))
+        } while .monotonic() < end
+        return false
     }
 
     /// As `semq release` would.

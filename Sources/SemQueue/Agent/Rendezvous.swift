@@ -34,19 +34,20 @@ struct Rendezvous {
     }
 
     /// A stream to the agent of that name, or nil if there is none on this host.
-    static func connect(to name: String) -> Int32? {
+    /// - Throws: ``SemaphoreError`` where it has no time for more visitors now.
+    static func connect(to name: String) throws(SemaphoreError) -> Int32? {
         guard name.utf8.count <= 64 else { return nil }
-        let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | O_CLOEXEC, 0)
+        let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | O_CLOEXEC | O_NONBLOCK, 0)
         guard descriptor >= 0 else { return nil }
         var (address, length) = address(name)
         let error = withUnsafePointer(to: &address) {
             $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { Glibc.connect(descriptor, $0, length) }
         }
-        guard error == 0 else {
-            Glibc.close(descriptor)
-            return nil
-        }
-        return descriptor
+        if error == 0 { return descriptor }
+        let isBusy = errno == EAGAIN
+        Glibc.close(descriptor)
+        if isBusy { throw SemaphoreError(.unreachable, "the agent that holds the place doesn't answer") }
+        return nil
     }
 
     /// Abstract names begin with a zero byte (unix(7)).

@@ -53,6 +53,12 @@ struct Turn {
     /// don't count, and don't start it anew.
     private var idle: [Ticket: Duration] = [:]
 
+    /// What was counted against those ahead of one who came later: it begins to count them only then, and has that
+    /// much longer itself.
+    private var allowance: [Ticket: Duration] = [:]
+    /// Who was ahead at the last look at a free slot.
+    private var known: Set<Ticket> = []
+
     /// The last look at a free slot.
     private var seen: Seen?
 
@@ -82,11 +88,22 @@ struct Turn {
         idle = idle.filter { sight.ahead.contains($0.key) }
         if let seen, seen.head == head, seen.token == sight.lastToken {
             // Who looks late stood still itself, perhaps with all the others.
-            charge(min(now - seen.at, Self.secondLooks), to: sight.ahead)
+            charge(min(now - seen.at, Self.secondLooks), to: sight.ahead.filter(known.contains))
         }
+        allow(sight.ahead)
         seen = Seen(at: now, head: head, token: sight.lastToken)
         return owed(sight.ahead).allSatisfy { $0.time <= .zero }
             ? .claim(slot: sight.firstFree) : .waitBehind(next, lookAfter: Self.secondLooks)
+    }
+
+    private mutating func allow(_ ahead: [Ticket]) {
+        allowance = allowance.filter { ahead.contains($0.key) }
+        var counted = Duration.zero
+        for ticket in ahead.reversed() {
+            if !known.contains(ticket), counted > .zero { allowance[ticket] = counted }
+            counted += idle[ticket, default: .zero] - allowance[ticket, default: .zero]
+        }
+        known = Set(ahead)
     }
 
     private mutating func charge(_ span: Duration, to ahead: [Ticket]) {
@@ -101,7 +118,9 @@ struct Turn {
     /// The time that each of those ahead still has, the head first.
     private func owed(_ ahead: [Ticket]) -> [(ticket: Ticket, time: Duration)] {
         ahead.reversed().enumerated().map { place, ticket in
-            (ticket, (place == 0 ? Self.patience.head : Self.patience.further) - idle[ticket, default: .zero])
+            let patience =
+                place == 0 ? Self.patience.head : Self.patience.further + allowance[ticket, default: .zero]
+            return (ticket, patience - idle[ticket, default: .zero])
         }
     }
 }

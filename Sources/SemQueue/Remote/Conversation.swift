@@ -50,6 +50,12 @@ final class Conversation {
         link.kill()
     }
 
+    /// Nothing more will come; what has come may still be unread.
+    var hasEnded: Bool {
+        var event = pollfd(fd: stream.input, events: 0, revents: 0)
+        return poll(&event, 1, 0) > 0
+    }
+
     /// What to wait for.
     var pollEvents: [pollfd] { stream.pollEvents + [link.pollEvent] }
 

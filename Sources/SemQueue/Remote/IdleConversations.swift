@@ -1,8 +1,8 @@
-/// Conversations that have nothing under way and can take another request, for a short while.
+/// Conversations that have nothing under way and can take another request, while their agents wait for one.
 ///
 /// A conversation is one owner's at a time: whoever takes it from here, or nobody.
 struct IdleConversations: @unchecked Sendable {
-    private var kept: [(conversation: Conversation, since: Duration)] = []
+    private var kept: [(conversation: Conversation, until: Duration)] = []
     private static let most = 4
 
     mutating func isEmpty(at now: Duration) -> Bool {
@@ -10,10 +10,12 @@ struct IdleConversations: @unchecked Sendable {
         return kept.isEmpty
     }
 
-    /// - Parameter now: on CLOCK_BOOTTIME.
-    mutating func keep(_ conversation: Conversation, at now: Duration) {
+    /// - Parameters:
+    ///   - limit: how long its agent waits for the next request, which is on its way well before.
+    ///   - now: on CLOCK_BOOTTIME.
+    mutating func keep(_ conversation: Conversation, limit: Duration, at now: Duration) {
         discardOld(at: now)
-        if kept.count < Self.most { kept.append((conversation, now)) }
+        if kept.count < Self.most { kept.append((conversation, now + limit / 2)) }
     }
 
     /// The one that was kept last.
@@ -23,5 +25,5 @@ struct IdleConversations: @unchecked Sendable {
     }
 
     /// Their agents will have left before long.
-    private mutating func discardOld(at now: Duration) { kept.removeAll { now - $0.since > Hello.keptLimit } }
+    private mutating func discardOld(at now: Duration) { kept.removeAll { $0.until < now } }
 }

@@ -44,6 +44,8 @@ final class LeasedConversation {
     /// Messages since the deadlines were last looked after.
     private var heard = 0
     private static let mostHeard = 256
+    /// More may have come, and be in no descriptor any more.
+    private var isBehind = false
     private var answerTook = Duration.milliseconds(100)
 
     private final class Attempt {
@@ -149,7 +151,7 @@ final class LeasedConversation {
             let now = Duration.sinceBoot()
             guard now < end, !alarm.isRung else { return nil }
             // poll(2) doesn't count the time that a machine sleeps; the lease does.
-            let span = min(end, wakeTime(now), now + .seconds(1)) - now
+            let span = isBehind ? .zero : min(end, wakeTime(now), now + .seconds(1)) - now
             let isUndisturbed = awaitDescriptors(pollEvents + others, alarm, span)
             current?.stream.flush()
             if !isUndisturbed || !others.isEmpty { return step() }
@@ -193,6 +195,7 @@ final class LeasedConversation {
         let now = Duration.sinceBoot()
         // Whoever never stops talking is not listened to without end: there are deadlines to look after.
         if heard < Self.mostHeard, let event = readCurrent(now) { return event }
+        isBehind = heard >= Self.mostHeard
         heard = 0
         if current != nil, now >= lease.nextBeat {
             oldestUnanswered = oldestUnanswered ?? now

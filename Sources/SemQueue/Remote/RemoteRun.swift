@@ -68,6 +68,8 @@ private struct Streams {
     private var unwritten: [(descriptor: Int32, bytes: [UInt8])] = []
     private var isDeaf: Set<Int32> = []
     private var ended: RemoteRun.End?
+    /// The agent has taken the command on.
+    private var isAccepted = false
     /// After a cut, until it is known what the other side has.
     private var sendsAgain = false
 
@@ -95,12 +97,18 @@ private struct Streams {
             }
             switch event {
             case nil: break
+            case .cut where !isAccepted: break
             case .cut: tell("\(name): the connection is lost; the command there goes on while it is tried again")
             case .resumed(let time, let isNews):
                 sendsAgain = true
                 if isNews { tell("\(name): connected again after \(time.rounded)") }
             case .ended(let end):
                 switch end {
+                case .gone where !isAccepted:
+                    throw SemaphoreError(
+                        .unreachable,
+                        "\(name): the connection was lost before the host's semq answered; what it has begun ends with "
+                            + "the lease")
                 case .gone(let why):
                     return .lost(
                         "no way to the command there: \(why); if it still runs, it keeps its turn until it ends")
@@ -108,7 +116,7 @@ private struct Streams {
                     return .lost("no way to the command there: somebody else has taken over this connection")
                 case .cutOff:
                     return .lost(
-                        "the lock is lost: no connection for the length of the lease; the command there is ended")
+                        "the lock is lost: no connection until its lease was over; the command there is being ended")
                 case .failed(let error): throw error
                 }
             case .message(let message): try take(message, session, name)
@@ -131,6 +139,7 @@ private struct Streams {
     private mutating func take(_ message: Message, _ session: LeasedConversation, _ name: String) throws {
         switch message.verb {
         case "accepted":
+            isAccepted = true
             if let agent = message["agent"], let secret = message["secret"] {
                 session.identify(agent: agent, secret: secret)
             }

@@ -155,7 +155,7 @@ package final class RemoteSemaphore: NamedSemaphore {
                 throw SemaphoreError(.unreachable, "\(name): the host's semq answers without end")
             }
             guard !message.goesOn else { continue }
-            host.keep(conversation)
+            host.keep(conversation, limit: Hello.nextRequestLimit)
             if message.verb == "error" { throw SemaphoreError(message, path: path, as: name) }
             return answer
         }
@@ -208,8 +208,9 @@ package final class RemoteHost: Sendable {
     }
 
     /// Keeps a conversation that has nothing under way for the next request.
-    func keep(_ conversation: Conversation) {
-        idle.withLock { $0.keep(conversation, at: .sinceBoot()) }
+    /// - Parameter limit: how long its agent waits for one; after a lease if not said.
+    func keep(_ conversation: Conversation, limit: Duration = Hello.requestLimit) {
+        idle.withLock { $0.keep(conversation, limit: limit, at: .sinceBoot()) }
     }
 
     /// Whether semq was put there by this process.
@@ -223,25 +224,31 @@ package final class RemoteHost: Sendable {
         _ alarm: Alarm, deadline: Duration?, isAttended: Bool = true, _ tell: (String) -> Void = { _ in }
     ) throws -> Conversation {
         let before = uploads.withLock(\.self)
-        let conversation = try Conversation(agent, isAttended: isAttended)
         do {
-            try conversation.open(alarm, deadline: deadline)
-            reach.withLock { $0 = .semq }
-            return conversation
+            return try open(Conversation(agent, isAttended: isAttended), alarm, deadline, isAttended)
         } catch let error as SemaphoreError where [ENOENT, EACCES, ENOEXEC].contains(error.systemError) {
             reach.withLock { $0 = max($0, .host) }
             guard let bootstrap else { throw error }
-            conversation.close()
             let first: Conversation? = try uploads.withLock { count in
                 guard count == before else { return nil }
                 let conversation = try bootstrap(alarm, deadline, tell)
                 count += 1
                 return conversation
             }
-            let conversation = try first ?? Conversation(agent, isAttended: isAttended)
-            try conversation.open(alarm, deadline: deadline)
-            reach.withLock { $0 = .semq }
-            return conversation
+            return try open(first ?? Conversation(agent, isAttended: isAttended), alarm, deadline, isAttended)
         }
+    }
+
+    private func open(
+        _ conversation: Conversation, _ alarm: Alarm, _ deadline: Duration?, _ isAttended: Bool
+    ) throws -> Conversation {
+        try conversation.open(alarm, deadline: deadline)
+        reach.withLock { $0 = .semq }
+        // Stopped in the middle (Ctrl-Z), we may hear a greeting whose agent has left meanwhile.
+        guard conversation.hasEnded else { return conversation }
+        conversation.close()
+        let conversation = try Conversation(agent, isAttended: isAttended)
+        try conversation.open(alarm, deadline: deadline)
+        return conversation
     }
 }

@@ -11,10 +11,11 @@ enum Hello {
     static let noiseLimit = 64 << 10
     static let timeLimit = Duration.seconds(10)
 
-    /// How long an agent waits for a request, the first or the next.
+    /// How long an agent waits for the first request, and for the next when a lease has ended.
     static let requestLimit = Duration.seconds(30)
-    /// How long a client may keep a conversation for the next request: it is on its way well before the agent leaves.
-    static let keptLimit = Duration.seconds(15)
+    /// How long it waits once it has answered: somebody may have typed a password for this conversation, and waits
+    /// in another host's queue now.
+    static let nextRequestLimit = Duration.seconds(86_400)
 
     static func greeting(nonce: String) -> Message {
         Message("semq", [("nonce", nonce), ("versions", "\(versions.lowerBound)-\(versions.upperBound)")])

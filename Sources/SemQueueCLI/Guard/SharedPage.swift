@@ -23,6 +23,7 @@ struct SharedPage {
         var isRunning: Int32
         var commandStop: Int32
         var newsCount: Int32
+        var commandHasEnded: Int32
     }
 
     private static let size = 1 << 20  // only pages that are touched take memory
@@ -53,6 +54,12 @@ struct SharedPage {
     var isRunning: Bool {
         get { record.pointee.isRunning == 1 }
         nonmutating set { record.pointee.isRunning = newValue ? 1 : 0 }
+    }
+
+    /// Its process number may be another's from here on. Set before it is reaped.
+    var commandHasEnded: Bool {
+        get { record.pointee.commandHasEnded == 1 }
+        nonmutating set { record.pointee.commandHasEnded = newValue ? 1 : 0 }
     }
 
     /// The signal that the command stands stopped by, or 0. On the page and not in a signal of its own: the

@@ -35,6 +35,7 @@ struct Supervisor {
         case .lost: _ = state.handle(.lost(grace: .zero), at: .sinceBoot())
         case .exited, .signaled, .notExecuted: commandHasEnded = true
         }
+        if page.commandHasEnded { commandHasEnded = true }
     }
 
     /// Returns when the command has ended, its outcome is on the page and the permits are given back.
@@ -111,6 +112,7 @@ struct Supervisor {
                     // Of a child that goes on and ends at once, waitid(2) tells the end only.
                     if commandIsStopped { stateChanged(nil) }
                     commandHasEnded = true
+                    page.commandHasEnded = true
                     if page.outcome == .none {
                         page.outcome = kind == SEMQ_EXITED ? .exited(number) : .signaled(number)
                     }

@@ -1,11 +1,10 @@
 internal import Glibc
-internal import SemQueue
 
 /// The processes that descend from one, as /proc tells.
-enum ProcessTree {
+package enum ProcessTree {
     /// All living descendants of `root`, parents before children. Zombies are left out, and so are those that
     /// carry our links to other hosts, with all below them.
-    static func descendants(of root: Int32) -> [Int32] {
+    package static func descendants(of root: Int32) -> [Int32] {
         let carriers = Carriers.all
         var children: [Int32: [Int32]] = [:]
         for (pid, parent) in all() { children[parent, default: []].append(pid) }
@@ -34,14 +33,14 @@ enum ProcessTree {
 
     /// Whether a shell is there that could continue a process group when it is stopped; otherwise the group is
     /// orphaned, as POSIX calls it. This process doesn't count.
-    static func isContinuable(_ group: Int32) -> Bool {
+    package static func isContinuable(_ group: Int32) -> Bool {
         all().contains { pid, parent in
             getpgid(pid) == group && parent != getpid() && getpgid(parent) != group && getsid(parent) == getsid(pid)
         }
     }
 
     /// Nil where /proc doesn't tell.
-    static func isStopped(_ pid: Int32) -> Bool? { fields(of: pid).map { $0[0] == [UInt8(ascii: "T")] } }
+    package static func isStopped(_ pid: Int32) -> Bool? { fields(of: pid).map { $0[0] == [UInt8(ascii: "T")] } }
 
     /// Nil for a zombie or one that is gone.
     private static func livingParent(of pid: Int32) -> Int32? {
@@ -71,13 +70,13 @@ enum ProcessTree {
     }
 
     /// Sends a signal to every descendant of this process.
-    static func signal(_ signal: Int32, knowing child: Int32?) {
+    package static func signal(_ signal: Int32, knowing child: Int32?) {
         for pid in own(knowing: child) { kill(pid, signal) }
     }
 
     /// Kills every descendant of this process: stops them until no new one appears, so that none can
     /// fork away, and then kills. Children are left to be reaped.
-    static func killAll(knowing child: Int32?) {
+    package static func killAll(knowing child: Int32?) {
         var stopped: Set<Int32> = []
         for _ in 0..<1000 {
             let new = own(knowing: child).filter { stopped.insert($0).inserted }
