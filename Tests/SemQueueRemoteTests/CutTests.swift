@@ -317,7 +317,7 @@ import Testing
         let third = try scene.waiting("c", on: scene.client("three"))
         kill(agent, SIGSTOP)
         try expectLeaves(holder)
-        #expect(Event.happens { third.isIn }, "\(third.said)")
+        #expect(Event.happens { third.isIn }, "\(third.said) \(next.said) \(String(describing: try? scene.status()))")
         kill(agent, SIGCONT)
         try third.leave()
         try expectLeaves(next)

@@ -219,7 +219,7 @@ package final class TestHost: Sendable {
         package let words: [String]
     }
 
-    /// All that run there, its process 1 aside.
+    /// All that run there, the oldest first, its process 1 aside.
     package func processes() throws -> [Process] {
         struct Answer: Decodable { let processes: [Process] }
         return try JSONDecoder().decode(Answer.self, from: lab.ask("processes", ["name": name])).processes

@@ -85,7 +85,8 @@ class Host:
                     found.append(_process(int(entry)))
             except OSError:
                 pass
-        return sorted(found, key=lambda each: each["pid"])
+        # Oldest first: the numbers of the machine begin again where they have come to their end.
+        return sorted(found, key=lambda each: each["inner"])
 
     def strike(self):
         """Kills all processes; they may live on for a moment."""
