@@ -12,8 +12,8 @@ public struct QueueStatus: Hashable, Sendable {
         public var party: Party
         /// For a holder on another host: when its lease ends unless it is heard of again. Nil for all others.
         public var leaseExpires: Timestamp?
-        /// The holder was lost without a word. What ran under the permit on its host may still run, so the slot is
-        /// kept for it until ``leaseExpires``.
+        /// It holds for somebody on another host, who isn't heard of just now, or was lost without a word. What runs
+        /// under the permit there may still run, so the slot is kept until ``leaseExpires``.
         public var isCutOff = false
         /// Stopped (Ctrl-Z): it holds until it goes on and ends. Of a holder on another host that isn't known, and
         /// this is false.
@@ -149,7 +149,7 @@ extension QueueStatus.Holder {
     fileprivate init(_ holder: SlotRecord.Holder, slot: Int) {
         self.init(
             slot: slot, ticket: holder.ticket, token: holder.token, since: holder.since, party: holder.party,
-            leaseExpires: holder.expires)
+            leaseExpires: holder.expires, isCutOff: holder.isSilent)
     }
 
     fileprivate init(_ kept: Tombstones.Kept) {

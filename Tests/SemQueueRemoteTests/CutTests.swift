@@ -129,8 +129,10 @@ import Testing
         try scene.bench.drop(one)
         try (theHostBelievesInIt ? one : scene.bench).resetConnections(theHostBelievesInIt ? scene.bench : one)
         #expect(Event.happens { holder.says("the connection is lost") }, "\(holder.said)")
+        if !theHostBelievesInIt { #expect(try scene.status().holders.first?.cut_off == true) }
         try scene.bench.heal()
         #expect(Event.happens { holder.says("connected again after") }, "\(holder.said)")
+        #expect(try scene.status().holders.first?.cut_off == nil)
         let isDisturbed = Event.happens(within: Self.steadySeconds) { holder.running.hasEnded || next.isIn }
         #expect(!isDisturbed)
         try expectLeaves(holder)

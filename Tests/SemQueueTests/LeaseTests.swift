@@ -50,21 +50,40 @@ import Testing
 
     @Test func aHeartbeatRewritesTheRecordUntilTheRelease() throws {
         let grant = try #require(try bench.attempt(lease: .seconds(15)))
-        grant.renewLease(expires: Timestamp(1_800_000_000_000_000))
+        grant.recordLease(expires: Timestamp(1_800_000_000_000_000))
         #expect(try bench.status().holders.first?.leaseExpires == Timestamp(1_800_000_000_000_000))
         bench.overwrite([UInt8](repeating: 0x2A, count: 512), at: LeaseBench.offset(ofSlot: 0))
-        grant.renewLease(expires: Timestamp(1_800_000_003_000_000))
+        grant.recordLease(expires: Timestamp(1_800_000_003_000_000))
         #expect(try bench.status().holders.first?.party.host == "desk")
         grant.release()
         let next = try #require(try bench.attempt("next"))
-        grant.renewLease(expires: Timestamp(1_800_000_006_000_000))
+        grant.recordLease(expires: Timestamp(1_800_000_006_000_000))
         #expect(try bench.record(0)?.holder?.token == next.token)
+    }
+
+    /// It may still run, and its turn can still be ended: unlike one whose agent is gone.
+    @Test func aHolderThatIsNotHeardOfIsShownAsCutOff() throws {
+        let grant = try #require(try bench.attempt(lease: .seconds(15)))
+        let expires = Timestamp(1_800_000_000_000_000)
+        grant.recordLease(expires: expires, isSilent: true)
+        let holder = try #require(try bench.status().holders.first)
+        #expect(holder.isCutOff)
+        #expect(holder.leaseExpires == expires)
+        #expect(try bench.attempt() == nil)
+        let administration = try Administration(bench.path, create: false)
+        #expect(administration.isAlive(holder.ticket.number))
+        grant.recordLease(expires: expires)
+        #expect(try bench.status().holders.map(\.isCutOff) == [false])
+        grant.recordLease(expires: expires, isSilent: true)
+        bench.lose(grant)
+        #expect(try bench.status().holders.map(\.isCutOff) == [true])
+        #expect(!administration.isAlive(holder.ticket.number))
     }
 
     @Test func aLocalHolderHasNothingToRenew() throws {
         let grant = try #require(try bench.attempt())
         let before = try bench.record(0)
-        grant.renewLease(expires: Timestamp(1_800_000_000_000_000))
+        grant.recordLease(expires: Timestamp(1_800_000_000_000_000))
         #expect(try bench.record(0) == before)
         #expect(try bench.status().holders.first?.leaseExpires == nil)
     }
@@ -325,7 +344,7 @@ import Testing
         #expect(try bench.header()?.remote == 3)
         for other in others { other.release() }
         bench.advance(.seconds(60))
-        holder.renewLease(expires: .now())
+        holder.recordLease(expires: .now())
         bench.lose(holder)
         #expect(try bench.attempt() == nil)
         #expect(try bench.status().holders.map(\.isCutOff) == [true])

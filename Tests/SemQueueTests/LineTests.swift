@@ -116,6 +116,9 @@ import Testing
         holder.expires = Timestamp(1_700_000_015_000_000)
         record.state = .held(holder)
         #expect(SlotRecord(line: record.line[...]) == record)
+        holder.isSilent = true
+        record.state = .held(holder)
+        #expect(SlotRecord(line: record.line[...]) == record)
         record.state = .dead(holder, Expiry(boot: .max - 5, until: 1 << 40))
         #expect(SlotRecord(line: record.line[...]) == record)
         #expect(record.holder == nil)

@@ -95,7 +95,8 @@ package struct Administration: QueueAdministration {
 
     private func find(_ number: Int64) -> (Ticket, QueueMember)? {
         let status = QueueStatus(of: file, through: gate.description)
-        if let holder = status.holders.first(where: { $0.ticket.number == number && !$0.isCutOff }) {
+        // What a dead holder has left has no turn to end.
+        if let holder = status.holders.first(where: { $0.ticket.number == number && description.isAlive($0.ticket) }) {
             return (holder.ticket, .holder(holder.party))
         }
         return status.waiting.first { $0.ticket.number == number }.map { ($0.ticket, .waiter($0.party)) }

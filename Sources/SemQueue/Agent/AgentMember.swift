@@ -11,6 +11,7 @@ final class AgentMember: AgentTask {
     private var grant: LocalGrant?
     private var nested: Nesting.Found?
     private var isRemoved = false
+    private var isClientThere = true
     private var leaseEnd = Duration.sinceBoot()
     private var nextInspection = Duration.zero
 
@@ -46,7 +47,7 @@ final class AgentMember: AgentTask {
         case .failure(let error): throw error
         case .success(.granted(let grant as LocalGrant)):
             self.grant = grant
-            renewed(until: leaseEnd)
+            recordLease()
             messages.append(grant.message)
         case .success(let outcome): return (messages + [outcome.asMessage], true)
         }
@@ -67,12 +68,22 @@ final class AgentMember: AgentTask {
         if message.verb == "take" { waiting.confirmed(message.integer("number") ?? 0) }
     }
 
-    func client(isThere: Bool) { waiting.stand(inLine: isThere) }
+    func client(isThere: Bool) {
+        waiting.stand(inLine: isThere)
+        guard isThere != isClientThere else { return }
+        isClientThere = isThere
+        recordLease()
+    }
 
     func renewed(until end: Duration) {
         leaseEnd = end
-        let left = end - .sinceBoot()
-        grant?.renewLease(expires: Timestamp(Timestamp.now().microseconds + left.nanoseconds / 1000))
+        recordLease()
+    }
+
+    private func recordLease() {
+        let left = leaseEnd - .sinceBoot()
+        grant?.recordLease(
+            expires: Timestamp(Timestamp.now().microseconds + left.nanoseconds / 1000), isSilent: !isClientThere)
     }
 
     func standing(for resume: Message) -> [Message] {

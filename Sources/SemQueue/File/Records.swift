@@ -83,6 +83,8 @@ struct SlotRecord: Equatable {
         var lease = Duration.zero
         /// When the lease ends unless it is renewed. For people.
         var expires: Timestamp?
+        /// Whether it isn't heard of just now. For people.
+        var isSilent = false
 
         var isRemote: Bool { lease > .zero }
     }
@@ -267,6 +269,7 @@ extension Line.Writer {
         if holder.isRemote {
             field("lease", holder.lease.milliseconds)
             field("expires", holder.expires?.microseconds ?? 0)
+            if holder.isSilent { field("silent", 1) }
         }
         if let expiry { self.expiry(expiry) }
         party(holder.party)
@@ -295,11 +298,12 @@ extension SlotRecord: LineRecord {
         else { return nil }
         let lease = reader.integer("lease") ?? 0
         let expires = lease == 0 ? nil : reader.integer("expires").flatMap { $0 == 0 ? nil : $0 }
+        let isSilent = reader.integer("silent") == 1
         let expiry = state == "dead" ? reader.expiry() : nil
         guard let party = reader.party() else { return nil }
         let holder = Holder(
             ticket: ticket, token: token, since: Timestamp(since), party: party, lease: .milliseconds(lease),
-            expires: expires.map { Timestamp($0) })
+            expires: expires.map { Timestamp($0) }, isSilent: isSilent)
         if state == "held" {
             self.state = .held(holder)
         } else if let expiry {

@@ -68,18 +68,21 @@ package final class LocalGrant: Grant {
             slot: record.slot, history: History(of: path), told: History.Tail(holder, slot: record.slot))
     }
 
-    private func holder(expires: Timestamp?) -> SlotRecord.Holder {
+    private func holder(expires: Timestamp?, isSilent: Bool = false) -> SlotRecord.Holder {
         SlotRecord.Holder(
-            ticket: ticket, token: token, since: since, party: party, lease: lease, expires: expires)
+            ticket: ticket, token: token, since: since, party: party, lease: lease, expires: expires,
+            isSilent: isSilent)
     }
 
-    /// Writes down that the remote holder was heard of: for people, and over whatever damage was done to the
+    /// Writes down how the remote holder's lease stands: for people, and over whatever damage was done to the
     /// record. Does nothing once the slot is given back.
-    /// - Parameter expires: when the lease ends if nothing more is heard.
-    package func renewLease(expires: Timestamp) {
+    /// - Parameters:
+    ///   - expires: when the lease ends if nothing more is heard.
+    ///   - isSilent: whether the holder isn't heard of just now.
+    package func recordLease(expires: Timestamp, isSilent: Bool = false) {
         isRecorded?.withLock { isRecorded in
             guard isRecorded else { return }
-            let record = SlotRecord(queue: queue, slot: slot, holder: holder(expires: expires))
+            let record = SlotRecord(queue: queue, slot: slot, holder: holder(expires: expires, isSilent: isSilent))
             QueueFile.write(record.line, at: recordLine, to: description)
         }
     }
