@@ -39,7 +39,36 @@ import Testing
         #expect(error.kind == .unreachable)
         #expect(
             error.message == "can't connect to lab (lab.example:22): 127.0.0.1: Connection refused, "
-                + "127.0.0.2: Connection refused")
+                + "127.0.0.2: Connection refused; does an SSH server run there, and is 22 its port?")
+    }
+
+    /// What to do, by what happened; the address that was typed is named once.
+    @Test(arguments: [
+        (
+            "10.1.1.1", [("10.1.1.1", ECONNREFUSED)],
+            "Connection refused; does an SSH server run there, and is 22 its port?"
+        ),
+        (
+            "lab", [("10.1.1.1", EHOSTUNREACH), ("10.1.1.2", ECONNREFUSED)],
+            "10.1.1.1: No route to host, 10.1.1.2: Connection refused; does an SSH server run there, and is 22 its port?"
+        ),
+        (
+            "lab", [("10.1.1.1", EHOSTUNREACH)],
+            "10.1.1.1: No route to host; is the host up, and does a firewall let it through?"
+        ),
+        (
+            "2001:db8::1", [("2001:db8::1", ENETUNREACH)],
+            "Network is unreachable; is this machine's network up, and does it lead there?"
+        ),
+        (
+            "fe80::1", [("fe80::1", EINVAL)],
+            "Invalid argument; a link-local address needs the interface that it is behind: fe80::1%eth0"
+        ),
+    ]) func whatToDoIsTold(_ host: String, _ failed: [(String, Int32)], _ text: String) {
+        let endpoint = Endpoint(alias: host, hostName: host, port: 22)
+        var failures = ConnectFailures(endpoint)
+        for (address, error) in failed { failures.add(address, error) }
+        #expect(failures.message == "can't connect to \(endpoint.description): \(text)")
     }
 
     @Test func noAddressAtAll() throws {

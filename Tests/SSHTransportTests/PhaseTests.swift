@@ -11,7 +11,10 @@ import Testing
         let error = try failure(port)
         #expect(error.kind == .unreachable)
         #expect(error.phase == .connect)
-        #expect(error.message == "can't connect to 127.0.0.1:\(port): 127.0.0.1: Connection refused")
+        #expect(
+            error.message
+                == "can't connect to 127.0.0.1:\(port): Connection refused; does an SSH server run there, and is "
+                + "\(port) its port?")
     }
 
     @Test func aHostThatDoesNotAnswer() throws {
@@ -21,7 +24,7 @@ import Testing
         #expect(error.kind == .timedOut)
         #expect(error.phase == .connect)
         #expect(
-            error.message == "no connection to 127.0.0.1:\(listener.port) within 0.2 seconds: 127.0.0.1 does not "
+            error.message == "no connection to 127.0.0.1:\(listener.port) within 0.2 seconds: no "
                 + "answer; is the host up, and does a firewall let it through?")
     }
 

@@ -353,23 +353,35 @@ import Testing
         expectOrder("a", "b")
     }
 
+    // MARK: by hand
+
+    private static let acquire = "acquire path=board.queue lease=60000 description=hand pid=1 host=h user=u priority=0"
+
+    /// Puts semq onto the queue's host.
+    private func bringTheAgent() throws {
+        try expectLeaves(scene.holding("a", on: one))
+    }
+
+    /// A client that has greeted its agent and asks nothing by itself.
+    private func handClient(_ name: String) throws -> HandClient {
+        let agent = [scene.lab.about.bin + "/ssh", "lab@bench", "exec .cache/semq/*/semq agent"]
+        let client = try HandClient(scene.sandbox, agent, named: name)
+        try client.greet()
+        return client
+    }
+
     // MARK: clients that are gone before they ask
 
     /// Their host is off, or they are cut off for good: no end of the stream tells it.
     @Test func anAgentThatIsAskedNothingLeaves() throws {
-        let warm = try scene.holding("a", on: one)
-        try expectLeaves(warm)
-        let agent = [scene.lab.about.bin + "/ssh", "lab@bench", "exec .cache/semq/*/semq agent"]
-        let silent = try HandClient(scene.sandbox, agent, named: "silent")
-        try silent.greet()
-        let done = try HandClient(scene.sandbox, agent, named: "done")
-        try done.greet()
-        done.send("acquire path=board.queue lease=60000 description=hand pid=1 host=h user=u priority=0")
+        try bringTheAgent()
+        let silent = try handClient("silent")
+        let done = try handClient("done")
+        done.send(Self.acquire)
         #expect(done.says("granted "))
         done.send("goodbye")
         #expect(done.says("bye"), "\(done.running.out)")
-        let answered = try HandClient(scene.sandbox, agent, named: "answered")
-        try answered.greet()
+        let answered = try handClient("answered")
         answered.send("status path=board.queue")
         #expect(answered.says("queue "), "\(answered.running.out)")
         try scene.bench.drop()
@@ -386,25 +398,20 @@ import Testing
 
     /// The newest connection with the secret is the client's; the one before is told.
     @Test func theNewestConnectionWins() throws {
-        let warm = try scene.holding("a", on: one)
-        try expectLeaves(warm)
-        let agent = [scene.lab.about.bin + "/ssh", "lab@bench", "exec .cache/semq/*/semq agent"]
-        let first = try HandClient(scene.sandbox, agent, named: "first")
-        try first.greet()
-        first.send("acquire path=board.queue lease=60000 description=hand pid=1 host=h user=u priority=0")
+        try bringTheAgent()
+        let first = try handClient("first")
+        first.send(Self.acquire)
         #expect(first.says("granted "))
         let name = try #require(first.value("agent", of: "accepted"))
         let secret = try #require(first.value("secret", of: "accepted"))
 
-        let wrong = try HandClient(scene.sandbox, agent, named: "wrong")
-        try wrong.greet()
+        let wrong = try handClient("wrong")
         wrong.send("resume agent=\(name) secret=\(String(secret.reversed())) number=7")
         #expect(wrong.says("error code=gone"))
         first.send("beat number=1")
         #expect(first.says("beat number=1"), "nothing has happened to the first: \(first.running.out)")
 
-        let second = try HandClient(scene.sandbox, agent, named: "second")
-        try second.greet()
+        let second = try handClient("second")
         second.send("resume agent=\(name) secret=\(secret) number=8")
         #expect(second.says("resumed number=8"), "\(second.running.out)")
         #expect(second.says("granted "))

@@ -20,7 +20,7 @@ struct Dialer {
         let deadline = Deadline.after(limit)
         var waiting = addresses[...]
         var attempts: [Attempt] = []
-        var failures: [String] = []
+        var failures = ConnectFailures(endpoint)
         defer { for attempt in attempts { close(attempt.socket) } }
         while true {
             var next = Deadline.never
@@ -30,15 +30,13 @@ struct Dialer {
                 case .connected(let socket): return socket
                 case .pending(let socket): attempts.append(Attempt(socket: socket, address: address))
                 case .failed(let error):
-                    failures.append(reason(address, error))
+                    failures.add(address.text, error)
                     if !waiting.isEmpty { continue }
                 }
                 if !waiting.isEmpty { next = .after(Dialer.head) }
             }
             guard !attempts.isEmpty else {
-                throw endpoint.error(
-                    .unreachable, .connect,
-                    "can't connect to \(endpoint.description): \(failures.isEmpty ? "no address" : list(failures))")
+                throw endpoint.error(.unreachable, .connect, failures.message)
             }
             var entries = attempts.map { pollfd(fd: $0.socket, events: Int16(POLLOUT), revents: 0) }
             entries.append(pollfd(fd: cancellation.descriptor, events: Int16(POLLIN), revents: 0))
@@ -53,14 +51,11 @@ struct Dialer {
                 getsockopt(attempt.socket, SOL_SOCKET, SO_ERROR, &error, &length)
                 if error == 0 { return attempt.socket }
                 close(attempt.socket)
-                failures.append(reason(attempt.address, error))
+                failures.add(attempt.address.text, error)
             }
             if deadline.hasPassed {
-                let silent = attempts.map { "\($0.address.text) does not answer" }
-                throw endpoint.error(
-                    .timedOut, .connect,
-                    "no connection to \(endpoint.description) within \(limit): \(list(failures + silent)); "
-                        + "is the host up, and does a firewall let it through?")
+                let silent = attempts.map(\.address.text)
+                throw endpoint.error(.timedOut, .connect, failures.message(after: limit, silent: silent))
             }
         }
     }
@@ -86,18 +81,5 @@ struct Dialer {
         if error == EINPROGRESS { return .pending(descriptor) }
         close(descriptor)
         return .failed(error)
-    }
-
-    private func reason(_ address: Address, _ error: Int32) -> String {
-        "\(address.text): \(String(cString: strerror(error)))"
-    }
-
-    private func list(_ reasons: [String]) -> String {
-        var result = ""
-        for (index, reason) in reasons.enumerated() {
-            if index > 0 { result += ", " }
-            result += reason
-        }
-        return result
     }
 }
