@@ -39,6 +39,7 @@ package enum Address: Hashable, Sendable {
         }
         let host: Host
         do throws(Host.Flaw) {
+            if let flaw = Host.bareIPv6(text) { throw flaw }
             host = try Host(parts.authority, mayHavePort: parts.mayHavePort)
             guard !parts.path.isEmpty, parts.path != "/" else { throw .incomplete }
         } catch {
@@ -102,14 +103,31 @@ extension Address.Host {
         return port
     }
 
+    /// An IPv6 address without brackets: its colons would be taken for the one before the path, or the port.
+    fileprivate static func bareIPv6(_ text: String) -> Flaw? {
+        let named = text.hasPrefix("ssh://") ? text.dropFirst(6) : text[...]
+        let authority = named.prefix { $0 != "/" }
+        let rest = authority[(authority.lastIndex(of: "@").map(authority.index(after:)) ?? authority.startIndex)...]
+        let pieces = rest.split(separator: ":", omittingEmptySubsequences: false)
+        var groups = pieces.prefix { $0.isEmpty || $0.count <= 4 && $0.allSatisfy(\.isHexDigit) }
+        // The path is behind it, or is empty; a colon at the end belongs to one only where another is beside it.
+        if groups.count == pieces.count, !text.hasPrefix("ssh://") { groups = groups.dropLast() }
+        let numbers = groups.count { !$0.isEmpty }
+        let isShortened = groups.joined(separator: ":").contains("::")
+        guard isShortened ? numbers >= 2 || groups.first == "" && numbers == 1 : numbers == 8 else { return nil }
+        return .bare(groups.joined(separator: ":"))
+    }
+
     fileprivate enum Flaw: Error, CustomStringConvertible {
         case incomplete
+        case bare(String)
         case port(String)
         case blank
 
         var description: String {
             switch self {
             case .incomplete: "wants a host and a path, as in user@host:path or ssh://user@host:22/path"
+            case .bare(let address): "an IPv6 address stands in brackets: [\(address)]"
             case .port(let text): "its port is a number from 1 to 65535, not “\(text)”"
             case .blank: "its user and host have no blanks in them"
             }

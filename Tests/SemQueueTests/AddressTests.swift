@@ -30,4 +30,24 @@ import Testing
         let error = #expect(throws: SemaphoreError.self) { try Address(text) }
         #expect(error?.code == .usage)
     }
+
+    @Test(arguments: [
+        ("fe80::1:q", "fe80::1"), ("ann@2001:db8::1:/srv/q", "2001:db8::1"), ("::1:q", "::1"),
+        ("1:2:3:4:5:6:7:8:q", "1:2:3:4:5:6:7:8"), ("ssh://ann@fe80::1/q", "fe80::1"), ("ssh://::1/q", "::1"),
+    ])
+    func wantsBracketsAroundAnIPv6Address(_ text: String, _ address: String) {
+        let error = #expect(throws: SemaphoreError.self) { try Address(text) }
+        #expect(error?.code == .usage)
+        #expect(error?.message.contains("an IPv6 address stands in brackets: [\(address)]") == true)
+    }
+
+    @Test(arguments: ["cafe:a:b", "bench::q", "cafe:1:2:3", "a:/b::c"])
+    func otherColonsAreThePaths(_ text: String) throws {
+        let address = try Address(text)
+        guard case .remote(let host, let path) = address else {
+            Issue.record("\(address)")
+            return
+        }
+        #expect("\(host):\(path)" == text)
+    }
 }

@@ -248,7 +248,8 @@ extension QueueFile {
             case S_IFCHR, S_IFBLK: "a device"
             default: "no regular file"
             }
-        let other = path.hasSuffix(".") || path.hasSuffix("/") ? "board.queue" : "\(path).queue"
+        let hasNoRoomBeside = path.hasSuffix(".") || path.hasSuffix("/") || path.hasPrefix("/dev/")
+        let other = hasNoRoomBeside ? "board.queue" : "\(path).queue"
         return SemaphoreError(.unusable, "\(path): is \(kind); a queue is a regular file, such as \(other)")
     }
 }
