@@ -15,6 +15,7 @@ struct QueueView: Decodable, Equatable {
         var since: String
         var slot: Int?
         var token: Int?
+        var stopped: Bool?
     }
 
     struct Pause: Decodable, Equatable {

@@ -220,6 +220,8 @@ import Testing
         let blocker = try sandbox.holding("q", as: "blocker")
         let late = try sandbox.waiting("q", as: "late")
         still.send(SIGCONT)
+        // It has its place again when it has gone on, not when it is told to.
+        #expect(sandbox.queue("q") { $0.waiting.map(\.stopped) == [false, false] })
         #expect(sandbox.queue("q") { $0.waiting.map(\.description) == ["still", "late"] })
         blocker.stop()
         #expect(still.wait().status == .exited(0))
