@@ -68,7 +68,7 @@ import Testing
         let watch = try client.start(["semq", "status", "--watch", "--json", "bench1:q"] + way)
         #expect(Event.happens { states(watch) == [0] })
         try host.drop(client)
-        #expect(Event.happens { watch.err.contains("semq: bench1:q: no answer within 5 s; trying again\n") })
+        #expect(Event.happens { watch.err.contains("semq: bench1:q: no answer within 5 s (trying again)\n") })
         let agent = try #require(host.processes().first { $0.words.last == "agent" }).words[0]
         let holder = try host.start([agent, "acquire", "-q", "q", "--", "sleep", "600"])
         try host.heal()

@@ -353,6 +353,24 @@ import Testing
         expectOrder("a", "b")
     }
 
+    /// Nobody can tell it, and its lease outlasts what a release waits for a holder that can be told.
+    @Test func aCutOffHoldersTurnIsEnded() throws {
+        let holder = try scene.holding("a", on: one, ["--lease", "15"])
+        try scene.bench.drop(one)
+        try scene.bench.resetConnections(one)
+        #expect(Scene.comesToBe { (try? scene.status().holders.first?.cut_off) == true })
+        let ticket = try #require(try scene.status().holders.first?.ticket)
+        let release = [
+            "release", "lab@bench:board.queue", "--ticket", "\(ticket)", "--reason", "night", "--grace", "0",
+        ]
+        let result = try two.start(["semq"] + release).wait()
+        #expect(result.status == .exited(0), "\(result.err)")
+        #expect(result.err.contains("root@one is cut off; it is told when it is back, or the turn ends at "))
+        #expect(result.err.hasSuffix("ended the turn of root@one: a\n"), "\(result.err)")
+        #expect(holder.running.wait().status == .exited(76), "\(holder.said)")
+        #expect(scene.becomesFree())
+    }
+
     // MARK: by hand
 
     private static let acquire = "acquire path=board.queue lease=60000 description=hand pid=1 host=h user=u priority=0"

@@ -92,7 +92,7 @@ import Testing
         let holder = try scene.holding("h", on: two, at: there[0])
         try other.sshd(.stop)
         let one = try scene.start("a", on: one, words: ["--any", there[1], there[0]])
-        func isLeftOut(_ line: String) -> Bool { line.contains("lab@other") && line.hasSuffix("; left out") }
+        func isLeftOut(_ line: String) -> Bool { line.contains("lab@other") && line.hasSuffix("(left out)") }
         #expect(Event.happens { one.said.contains(where: isLeftOut) }, "it says which: \(one.said)")
         try expectLeaves(holder)
         #expect(Event.happens { one.isIn }, "\(one.said)")

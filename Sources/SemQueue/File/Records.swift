@@ -114,8 +114,8 @@ struct SlotRecord: Equatable {
 }
 
 /// For how long a lock of another machine's may outlive the process that keeps it here.
-enum Lease {
-    static let longest = Duration.seconds(60)
+package enum Lease {
+    package static let longest = Duration.seconds(60)
 }
 
 /// The record of one who waits.

@@ -117,7 +117,7 @@ package enum Several {
         func tellFailures(of all: [End]) {
             for end in all.dropFirst(seen) {
                 if case .failure(let error as SemaphoreError) = end.result {
-                    observer.tells("\(error.message); left out")
+                    observer.tells("\(error.message) (left out)")
                 }
             }
             seen = all.count

@@ -77,7 +77,7 @@ package final class HostWatch: Sendable {
         state.withLock { state in
             guard state.cutSince == nil else { return }
             state.cutSince = state.seen
-            state.news.append("\(error?.message ?? "\(semaphores[0].host.name): no answer"); trying again")
+            state.news.append("\(error?.message ?? "\(semaphores[0].host.name): no answer") (trying again)")
         }
     }
 

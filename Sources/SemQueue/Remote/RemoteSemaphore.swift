@@ -113,7 +113,7 @@ package final class RemoteSemaphore: NamedSemaphore {
                 let limit = max(options.retryConnect ?? .zero, isCrowded ? Self.crowdLasts : .zero)
                 let rest = start + limit - .monotonic()
                 guard rest > .zero else { throw error }
-                if !isTold { tell("\(error.message); trying again for \(limit.components.seconds) s") }
+                if !isTold { tell("\(error.message) (trying again for \(limit.components.seconds) s)") }
                 isTold = true
                 alarm.sleep(min(rest, .milliseconds(Int64.random(in: isCrowded ? 200...1500 : 1500...2500))))
                 if alarm.isRung { throw Gate.Failure.interrupted }

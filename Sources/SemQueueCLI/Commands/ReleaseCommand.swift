@@ -40,9 +40,16 @@ struct ReleaseCommand {
                 .usage, "\(name): no ticket \(ticket) waits or holds here (any more); see: semq status \(name)")
         }
         // A holder's tree is asked, given its grace, killed and reaped; a waiter looks at least each five seconds.
-        let deadline = Duration.monotonic() + grace + .seconds(10)
+        var deadline = Duration.monotonic() + grace + .seconds(10)
+        var nextLook: Duration? = .monotonic() + .seconds(1)
         while try isAlive(administration) {
-            guard Duration.monotonic() < deadline else {
+            let now = Duration.monotonic()
+            if let look = nextLook, now >= look {
+                let isCutOff = tellWhereCutOff()
+                nextLook = isCutOff ? nil : now + .seconds(1)
+                if isCutOff { deadline = max(deadline, now + Lease.longest + .seconds(10)) }
+            }
+            guard now < deadline else {
                 Terminal.say(
                     "\(name): ticket \(ticket) has been told, but does not go; is it stopped? see: semq status \(name)")
                 return .io
@@ -57,6 +64,19 @@ struct ReleaseCommand {
             Terminal.say("\(name): took \(party.user)@\(party.host) out of the queue: \(party.description)")
         }
         return .success
+    }
+
+    /// Whom nobody hears of just now can't be told: its turn ends with its lease.
+    private func tellWhereCutOff() -> Bool {
+        let holders = (try? semaphore.status())?.holders ?? []
+        guard let holder = holders.first(where: { $0.ticket.number == ticket }), holder.isCutOff,
+            let end = holder.leaseExpires
+        else { return false }
+        let who = "\(holder.party.user)@\(holder.party.host)"
+        Terminal.say(
+            "\(semaphore.name): \(who) is cut off; it is told when it is back, or the turn ends at "
+                + "\(end.local(relativeTo: .now())) with its lease")
+        return true
     }
 
     private func isAlive(_ administration: any QueueAdministration) throws -> Bool {
