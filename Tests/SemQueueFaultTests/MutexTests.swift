@@ -92,13 +92,13 @@ import Testing
                 "BAD   mutex        process \(standstill.pid) (semq, stopped) holds it: let it go on (kill -CONT \(standstill.pid)) or end it"
             ),
             "\(result.out)")
-        // Looking takes no lock; changing something is refused in time, with the way to find out.
+        // Looking takes no lock; changing something is refused in time, and names it too.
         #expect(try standstill.sandbox.semq("status", "board.queue").status == .exited(0))
         let set = try standstill.sandbox.semq("set", "board.queue", "--concurrency", "2")
         #expect(set.status == .exited(74))
         #expect(
             set.err
-                == "semq: board.queue: somebody holds the queue's mutex and stands still; `semq doctor board.queue` tells who\n"
+                == "semq: board.queue: process \(standstill.pid) (semq, stopped) stands still with the queue's mutex; let it go on (kill -CONT) or end it\n"
         )
         standstill.letGoOn()
         #expect(standstill.culprit.wait().status == .exited(0))

@@ -116,7 +116,8 @@ package struct Administration: QueueAdministration {
         } catch is Gate.Failure {
             throw SemaphoreError(
                 .io,
-                "\(file.path): somebody holds the queue's mutex and stands still; `semq doctor \(file.path)` tells who")
+                "\(file.path): \(LockOwner.ofMutex(named: file.path)) stands still with the queue's mutex; "
+                    + "let it go on (kill -CONT) or end it")
         }
     }
 }
