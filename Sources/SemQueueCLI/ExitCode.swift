@@ -7,6 +7,8 @@ struct ExitCode: Equatable {
     init(rawValue: Int32) { self.rawValue = rawValue }
 
     static let success = ExitCode(rawValue: 0)
+    /// The ticket to release neither waits nor holds any more, as pkill(1) has it.
+    static let gone = ExitCode(rawValue: 1)
     /// What was typed makes no sense.
     static let usage = ExitCode(rawValue: 64)
     /// The queue file can't be used.

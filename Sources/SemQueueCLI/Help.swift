@@ -102,6 +102,7 @@ enum Help {
 
         Ends a turn: a holder's command gets SIGTERM and, after a grace time, SIGKILL, with all
         its processes; then the slot is free. A waiter is taken out of the queue. Both exit 76.
+        Where no such ticket waits or holds (any more), release exits 1.
 
               --ticket N         whose turn, as semq status shows it
               --reason TEXT      shown to whoever loses the turn, and kept in the history

@@ -36,8 +36,8 @@ struct ReleaseCommand {
         let name = semaphore.name
         let administration = try semaphore.administration(create: false, anyFilesystem: false)
         guard let subject = try administration.remove(ticket: ticket, reason: reason, grace: grace) else {
-            throw SemaphoreError(
-                .usage, "\(name): no ticket \(ticket) waits or holds here (any more); see: semq status \(name)")
+            Terminal.say("\(name): no ticket \(ticket) waits or holds here (any more); see: semq status \(name)")
+            return .gone
         }
         // A holder's tree is asked, given its grace, killed and reaped; a waiter looks at least each five seconds.
         var deadline = Duration.monotonic() + grace + .seconds(10)
