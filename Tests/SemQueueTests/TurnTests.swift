@@ -58,6 +58,23 @@ import Testing
                 == .waitBehind(first, lookAfter: .seconds(1)))
     }
 
+    /// Far back, a slot that is free for a moment is no reason to ask who is ahead; one that stays free is.
+    @Test func thoseFarBackAskOnlyWhereASlotStaysFree() {
+        func behind(_ seconds: Int) -> Turn.Action { .waitBehind(third, lookAfter: .seconds(seconds)) }
+        var turn = Turn()
+        #expect(turn.look(sight(held: [0], ahead: [third, second]), at: .zero) == behind(5))
+        #expect(turn.glance(behind: third, hasRoom: true, lastToken: 100) == behind(1))
+        #expect(turn.glance(behind: third, hasRoom: true, lastToken: 101) == behind(1))
+        #expect(turn.glance(behind: third, hasRoom: false, lastToken: 101) == behind(5))
+        #expect(turn.glance(behind: third, hasRoom: true, lastToken: 101) == behind(1))
+        #expect(turn.glance(behind: third, hasRoom: true, lastToken: 101) == nil)
+        // The second in line asks at once: it is the one that goes past a head that stands still.
+        var next = Turn()
+        #expect(next.look(sight(held: [0], ahead: [third]), at: .zero) == behind(1))
+        #expect(next.glance(behind: third, hasRoom: false, lastToken: 100) == behind(1))
+        #expect(next.glance(behind: third, hasRoom: true, lastToken: 101) == nil)
+    }
+
     @Test func aSlotThatIsKeptCountsAsHeldAndIsNobodys() {
         let cases: [(Turn.Sight, Turn.Action)] = [
             (sight(kept: [0], keptFor: .seconds(9)), .waitForSlot([], lookAfter: .milliseconds(250))),

@@ -116,7 +116,7 @@ package struct Administration: QueueAdministration {
         } catch is Gate.Failure {
             throw SemaphoreError(
                 .io,
-                "\(file.path): \(LockOwner.ofMutex(named: file.path)) stands still with the queue's mutex; "
+                "\(file.path): \(LockOwner.named(LockOwner.ofMutex(file.path))) stands still with the queue's mutex; "
                     + "let it go on (kill -CONT) or end it")
         }
     }

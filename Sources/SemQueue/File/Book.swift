@@ -204,13 +204,16 @@ struct Book {
                 : "\(file.path): is not a semq queue, and nobody uses it as one; \(advice)")
     }
 
-    /// A line for the record of one who waits, or nil if as many wait as there are lines.
-    func freeWaiterLine(for ticket: Ticket) -> Int? {
+    /// A line for the record of one who waits, or nil if none of so many is free.
+    func freeWaiterLine(for ticket: Ticket, of count: Int = QueueFile.waiterLines.count) -> Int? {
         let lines = QueueFile.waiterLines
         let first = Int(ticket.number % Int64(lines.count))
-        return (0..<lines.count).lazy.map { lines.lowerBound + (first + $0) % lines.count }.first { line in
-            guard let record = QueueFile.record(WaiterRecord.self, at: line, from: description) else { return true }
-            return record.ticket == ticket || !description.isAlive(record.ticket)
-        }
+        return (0..<count).lazy.map { lines.lowerBound + (first + $0) % lines.count }
+            .first { isFreeWaiterLine($0, for: ticket) }
+    }
+
+    func isFreeWaiterLine(_ line: Int, for ticket: Ticket) -> Bool {
+        guard let record = QueueFile.record(WaiterRecord.self, at: line, from: description) else { return true }
+        return record.ticket == ticket || !description.isAlive(record.ticket)
     }
 }

@@ -18,7 +18,7 @@ struct Gate {
     /// Runs `body` under the mutex.
     /// - Parameters:
     ///   - deadline: when to give up, on the monotonic clock; nil: never.
-    ///   - stuck: called once each second after two seconds of waiting.
+    ///   - stuck: called after two seconds of waiting and then again and again; it may be dear.
     func locked<Result>(
         alarm: Alarm, deadline: Duration?, stuck: () -> Void = {}, _ body: () throws -> Result
     ) throws -> Result {
@@ -29,12 +29,22 @@ struct Gate {
 
     private func wait(_ alarm: Alarm, _ deadline: Duration?, _ stuck: () -> Void) throws(Failure) {
         let start = Duration.monotonic()
+        var nextInquiry = start + .seconds(2)
         while true {
             let now = Duration.monotonic()
             if alarm.isRung { throw .interrupted }
             if let deadline, now >= deadline { throw .timedOut }
-            if now - start >= .seconds(2) { stuck() }
-            let limit = min(.seconds(1), deadline.map { $0 - now } ?? .seconds(1))
+            // Whoever waits for long looks rarely: where thousands come at once, their looks would hold up all of them.
+            var limit = min(max(.seconds(2), now - start), .seconds(30))
+            let inquires = now >= nextInquiry && description.tryLock(.write, LockSpace.inquiry)
+            defer { if inquires { description.unlock(LockSpace.inquiry) } }
+            if inquires {
+                stuck()
+                nextInquiry = now + limit
+                // Nobody else inquires meanwhile, so that it takes a tenth of the time at most.
+                limit = (.monotonic() - now) * 10
+            }
+            if let deadline { limit = min(limit, deadline - now) }
             if description.lock(.write, LockSpace.mutex, alarm, limit) { return }
         }
     }

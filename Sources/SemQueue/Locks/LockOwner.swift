@@ -9,9 +9,9 @@ package struct LockOwner: CustomStringConvertible {
 
     package var description: String { "process \(pid) (\(name)\(isStopped ? ", stopped" : ""))" }
 
-    /// Who holds a queue's mutex, in words.
-    static func ofMutex(named path: String) -> String {
-        ofMutex(path).map { "\($0)" } ?? "a process that can't be seen from here"
+    /// In words.
+    static func named(_ owner: LockOwner?) -> String {
+        owner.map { "\($0)" } ?? "a process that can't be seen from here"
     }
 
     package static func ofMutex(_ path: String) -> LockOwner? {

@@ -2,7 +2,7 @@
 ///
 /// A lock's offset says what it means, so that order and liveness can be read from the kernel alone:
 ///
-///     1 << 60             the mutex
+///     1 << 60             the mutex; two bytes on, whoever looks for its holder
 ///     … + (1 << 20)       two bytes for each slot: hold, doorbell
 ///     1 << 61             two bytes for each ticket: place, member; an earlier turn lies lower
 ///     1 << 62             one byte for each ticket: nested
@@ -21,6 +21,9 @@ enum LockSpace {
 
     /// Means nothing: to try whether locks work.
     static let probe = Span(start: (1 << 60) + 1, length: 1)
+
+    /// Locked by the one who looks which process stands still with the mutex.
+    static let inquiry = Span(start: (1 << 60) + 2, length: 1)
 
     // MARK: slots
 

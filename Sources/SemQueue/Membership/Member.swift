@@ -97,10 +97,17 @@ struct Member {
 
     private func run() throws -> Outcome {
         if let lease = request.lease { try admitRemote(lease) }
-        switch try enter() {
-        case .granted(let grant): return .granted(grant)
-        case .refused(let busy): return .busy(busy)
-        case .waits(let ticket, let line): return try wait(ticket, line)
+        var free: Int?
+        while true {
+            switch try enter(free) {
+            case .granted(let grant): return .granted(grant)
+            case .refused(let busy): return .busy(busy)
+            case .waits(let ticket, let line): return try wait(ticket, line)
+            case .crowded(let ticket):
+                // A search through thousands of lines would hold everybody up under the mutex.
+                free = book.freeWaiterLine(for: ticket)
+                if free == nil { return .busy(.full) }
+            }
         }
     }
 
@@ -110,6 +117,8 @@ struct Member {
         case granted(LocalGrant)
         case refused(Outcome.Busy)
         case waits(Ticket, line: Int)
+        /// No line for a record is free near the ticket's own.
+        case crowded(Ticket)
     }
 
     /// Before anything is granted to another host, the queue says so, where a crash of this one can't undo it.
@@ -128,12 +137,13 @@ struct Member {
         guard !isNew || fdatasync(own.descriptor) == 0 else { throw book.metadataFailed() }
     }
 
-    private func enter() throws -> Entry {
+    /// - Parameter free: a line for the record that was free a moment ago.
+    private func enter(_ free: Int?) throws -> Entry {
         try locked {
             var header = try openBook()
             try check(header)
             var ticket = Ticket(priority: request.priority, number: header.lastTicket + 1)
-            let sight = settledSight(&header, from: ticket)
+            let sight = settledSight(&header, from: ticket, horizon: 1)
             if sight.ahead.isEmpty, sight.hasRoom {
                 // Whoever holds directly still draws a ticket; a living duplicate can only be left
                 // from before the header was lost.
@@ -146,7 +156,10 @@ struct Member {
                 if let pause = header.pause { return .refused(.paused(reason: pause.reason, by: pause.by)) }
                 return .refused(.held)
             }
-            guard let line = book.freeWaiterLine(for: ticket) else { return .refused(.full) }
+            let found = free.flatMap { book.isFreeWaiterLine($0, for: ticket) ? $0 : nil }
+            guard let line = found ?? book.freeWaiterLine(for: ticket, of: Self.linesNear) else {
+                return .crowded(ticket)
+            }
             // The record before the lock: who is seen waiting is known.
             repeat {
                 if own.isAlive(ticket) { ticket = ticket.next }
@@ -159,6 +172,9 @@ struct Member {
             return .waits(ticket, line: line)
         }
     }
+
+    /// How many lines are looked at under the mutex; the first is free unless thousands wait.
+    private static let linesNear = 8
 
     private var book: Book { Book(file: file, description: own, made: made, clock: clock) }
 
@@ -197,9 +213,15 @@ struct Member {
     func locked<Result>(_ body: () throws -> Result) throws -> Result {
         let bound = request.limit == .zero ? Duration.monotonic() + request.mutexLimit : deadline
         defer { news.spread() }
-        return try gate.locked(
-            alarm: alarm, deadline: bound, stuck: { observer.stuck(path, by: LockOwner.ofMutex(named: path)) }
-        ) {
+        var seen: Int32?
+        func stuck() {
+            let owner = LockOwner.ofMutex(path)
+            defer { seen = owner?.pid ?? 0 }
+            // One that isn't stopped may be one of many that take turns.
+            guard owner?.isStopped == true || seen == owner?.pid ?? 0 else { return }
+            observer.stuck(path, by: LockOwner.named(owner))
+        }
+        return try gate.locked(alarm: alarm, deadline: bound, stuck: stuck) {
             guard file.isInPlace() else { throw Replaced() }
             return try body()
         }
@@ -207,7 +229,7 @@ struct Member {
 
     /// What the queue looks like, and what of it should be written down.
     func sight(
-        _ header: Header?, from ticket: Ticket, through view: Description
+        _ header: Header?, from ticket: Ticket, through view: Description, horizon: Int = Turn.horizon
     ) -> (Turn.Sight, due: [Tombstones.Change]) {
         var sight = Turn.Sight(
             concurrency: header?.concurrency ?? 1, paused: header?.pause != nil, held: [], ahead: [],
@@ -223,16 +245,16 @@ struct Member {
         }
         if !isAlone {
             sight.ahead = view.waitingAhead(
-                of: ticket, except: header?.passed ?? [], limit: sight.hasRoom ? Turn.horizon : 2)
+                of: ticket, except: header?.passed ?? [], limit: sight.hasRoom ? horizon : min(horizon, 2))
         }
         return (sight, due)
     }
 
     /// Under the mutex: what the queue looks like, with what had to be written down.
     func settledSight(
-        _ header: inout Header, from ticket: Ticket, through view: Description? = nil
+        _ header: inout Header, from ticket: Ticket, through view: Description? = nil, horizon: Int = Turn.horizon
     ) -> Turn.Sight {
-        let (sight, due) = sight(header, from: ticket, through: view ?? gate.description)
+        let (sight, due) = sight(header, from: ticket, through: view ?? gate.description, horizon: horizon)
         guard !due.isEmpty else { return sight }
         let holdoff = header.holdoff
         for record in book.settle(due, &header, &unwritten.tombstones) {

@@ -64,8 +64,11 @@ extension Member {
             }
             switch action {
             case .waitBehind(let next, let lookAfter):
-                let cameFree = block(lookAfter, place) { gate.await(LockSpace.place(next), alarm, $0) }
-                stand = cameFree ? .unknown : .behind(action)
+                let looked = Duration.monotonic() - now
+                let cameFree = block(max(lookAfter, looked * Self.looksApart), place) {
+                    gate.await(LockSpace.place(next), alarm, $0)
+                }
+                stand = cameFree ? .unknown : .behind(next)
             case .waitForSlot(let held, let lookAfter):
                 let isNew = stand != .next
                 if !isNew, !isReady {
@@ -93,7 +96,7 @@ extension Member {
     private enum Stand: Equatable {
         case unknown
         /// It was to wait behind another, which is still there.
-        case behind(Turn.Action)
+        case behind(Ticket)
         case next
     }
 
@@ -116,13 +119,12 @@ extension Member {
         _ turn: inout Turn, _ stand: Stand, _ ticket: Ticket, _ now: Duration
     ) throws -> Decision {
         switch stand {
-        case .behind(let action):
-            // While no slot is free it does not matter who is ahead, which costs a look at every lock
-            // on the file: with a thousand waiters that is most of what an idle queue costs.
+        case .behind(let next):
             let header = Book.header(from: own)
-            let isFull = header?.pause != nil || !gate.description.hasRoom(concurrency: header?.concurrency ?? 1)
-            guard !isFull || isPassed(ticket, header) else {
-                turn.sawNoRoom()
+            let hasRoom = header?.pause == nil && gate.description.hasRoom(concurrency: header?.concurrency ?? 1)
+            if !isPassed(ticket, header),
+                let action = turn.glance(behind: next, hasRoom: hasRoom, lastToken: header?.lastToken ?? 0)
+            {
                 return .look(action)
             }
             fallthrough
@@ -202,6 +204,11 @@ extension Member {
     /// Who has become the next leaves the one just granted this long to start its command, before it makes
     /// its own ready: two cores have enough to do with the first.
     private static let settles = Duration.microseconds(200)
+
+    /// A look costs what its time says, more with each who waits and with each who wants the processor: where that
+    /// is much, those far back look rarely. Otherwise the looks of thousands could keep the head from its turn,
+    /// and a slot that stays free would bring ever more of them.
+    private static let looksApart = 50
 
     /// How often a waiter looks for a note to it, and whether the file is still in place.
     private static let inspects = Duration.milliseconds(240)
