@@ -56,7 +56,28 @@ struct Authentication {
             }
             if negotiation.wire.overheard.wantsMore { break }
         }
-        throw failure(plan, tried: tried, isForeign: isForeign, troubles)
+        var methods = negotiation.wire.overheard.methods
+        if plan.offers.isEmpty {
+            guard let told = try askForMethods(until: deadline) else { return }
+            methods = told
+        }
+        throw failure(plan, tried: tried, isForeign: isForeign, methods: methods, troubles)
+    }
+
+    /// Asks the server what it takes: it tells that beside a refusal, and who has no key was refused nothing yet.
+    /// - Returns: nil where it lets in whoever asks.
+    private func askForMethods(until deadline: Deadline) throws(SSHError) -> [String]? {
+        let (session, user) = (negotiation.session, user)
+        var methods: [String] = []
+        let code = try negotiation.drive(until: deadline, phase: { .authentication }) {
+            guard let list = libssh2_userauth_list(session, user, UInt32(user.utf8.count)) else {
+                return libssh2_userauth_authenticated(session) != 0 ? 0 : libssh2_session_last_errno(session)
+            }
+            methods = String(cString: list).split(separator: ",").map(String.init)
+            return 0
+        }
+        _ = try judge(code)
+        return libssh2_userauth_authenticated(session) != 0 ? nil : methods
     }
 
     // MARK: agent
@@ -234,8 +255,9 @@ struct Authentication {
         return .rejected
     }
 
-    private func failure(_ plan: KeyPlan, tried: Int, isForeign: Bool, _ troubles: [String]) -> SSHError {
-        let methods = negotiation.wire.overheard.methods
+    private func failure(
+        _ plan: KeyPlan, tried: Int, isForeign: Bool, methods: [String], _ troubles: [String]
+    ) -> SSHError {
         let others = methods.filter {
             ["password", "keyboard-interactive", "gssapi-with-mic", "hostbased"].contains($0)
         }
@@ -251,11 +273,13 @@ struct Authentication {
                     + "which only ssh can use")
         }
         if !others.isEmpty || isForeign {
-            let reason =
-                tried == 0 ? "there is no key for \(endpoint.description)" : "\(endpoint.description) took no key"
+            let (reason, also) =
+                tried == 0
+                ? ("there is no key for \(endpoint.description)", ", but it also takes ")
+                : ("\(endpoint.description) took no key", " and also takes ")
             var error = endpoint.error(
                 .unsupported, .authentication,
-                reason + (others.isEmpty ? "" : " and also takes \(list(others)), which only ssh can do")
+                reason + (others.isEmpty ? "" : "\(also)\(list(others)), which only ssh can do")
                     + (troubles.isEmpty ? "" : " (\(list(troubles)))"))
             error.keysAreUsedUp = !isForeign
             return error
