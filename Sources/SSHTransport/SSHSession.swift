@@ -46,7 +46,7 @@ public final class SSHSession: Sendable {
         let check = try HostKeyCheck(destination, configuration, endpoint)
         let addresses = try Resolver(
             endpoint: endpoint, family: family(configuration.addressFamily), limit: options.limits.resolve,
-            cancellation: cancellation
+            cancellation: cancellation, hasOpenSSH: configuration.hasOpenSSH
         ).addresses()
         let socket = try Dialer(
             endpoint: endpoint, addresses: addresses, limit: configuration.connectTimeout ?? options.limits.connect,

@@ -161,7 +161,9 @@ import Testing
             return (result.status, subjects(result), last)
         }
         let name = try doctor("nosuch:q")
-        #expect(name.code == .exited(69) && name.lines == ["ok configuration", "BAD route"])
+        // What nobody else knows, ssh might.
+        let handedOn = way.isEmpty ? ["note configuration"] : []
+        #expect(name.code == .exited(69) && name.lines == ["ok configuration"] + handedOn + ["BAD route"])
         #expect(name.last.contains("nosuch") && name.last.contains("not known"))
         let port = try doctor("ssh://bench1:23/q")
         #expect(port.code == .exited(69) && port.lines == ["ok configuration", "BAD route"])

@@ -3,13 +3,16 @@ internal import Glibc
 /// Turns a name into addresses, within a time limit.
 ///
 /// getaddrinfo(3) can't be interrupted, so it has a thread of its own, which is left to end by itself. In a fully
-/// static program it knows /etc/hosts and DNS only; what it misses is asked of getent(1), which knows the rest.
+/// static program it knows /etc/hosts and DNS only; what it misses is asked of getent(1), which knows the rest, and
+/// what that doesn't find is left to `ssh`, which may have another C library than both.
 struct Resolver {
     let endpoint: Endpoint
     /// AF_INET, AF_INET6 or AF_UNSPEC.
     let family: Int32
     let limit: Duration
     let cancellation: SSHCancellation
+    /// Whether there is an `ssh` to leave names to.
+    var hasOpenSSH = true
 
     func addresses() throws(SSHError) -> [Address] {
         let numeric = Resolver.ask(
@@ -103,9 +106,9 @@ struct Resolver {
             for address in addresses where !result.contains(address) { result.append(address) }
         }
         guard !result.isEmpty else {
-            throw endpoint.error(
-                .unreachable, .resolve,
-                "no address is known for \(endpoint.hostName) (\(reason)): check the name, and the name server")
+            let missing = "no address is known for \(endpoint.hostName) (\(reason))"
+            guard !hasOpenSSH else { throw endpoint.error(.unsupported, .resolve, "\(missing), nor to getent") }
+            throw endpoint.error(.unreachable, .resolve, "\(missing): check the name, and the name server")
         }
         return result
     }

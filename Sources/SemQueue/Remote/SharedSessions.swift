@@ -102,20 +102,20 @@ final class SessionCarrier: LinkCarrier, Sendable {
             if case .exited(let code) = channel.wait() { return code }
             return ExitOfLink.failed
         } catch {
-            if error.kind == .unsupported { return bySSH(sessions.target, command, ends) }
+            if error.kind == .unsupported { return bySSH(sessions.target, command, ends, error) }
             complain(error.message, ends)
             return error.kind == .hostKey || error.kind == .authentication ? ExitOfLink.refused : ExitOfLink.failed
         }
     }
 
-    private func bySSH(_ target: Address.Host, _ command: String, _ ends: Link.Ends) -> Int32 {
+    private func bySSH(_ target: Address.Host, _ command: String, _ ends: Link.Ends, _ why: SSHError) -> Int32 {
         var pid: Int32 = 0
         let words = RemoteShell.sshWords(["ssh"], to: target, isBatch: true) + [command]
         var arguments = words.map { strdup($0) } + [nil]
         defer { for word in arguments { free(word) } }
         let error = semq_spawn(&pid, "ssh", &arguments, ends.input.far, ends.output.far, ends.errors.far, [], 0)
         guard error == 0 else {
-            complain("ssh can't be started: \(String(cString: strerror(error)))", ends)
+            complain("\(why.message); and ssh can't be started: \(String(cString: strerror(error)))", ends)
             return ExitOfLink.failed
         }
         ends.closeFar()
