@@ -138,14 +138,24 @@ import Testing
         func run() throws -> Sandbox.Result {
             try sandbox.start([Sandbox.binary] + words + ["ann@bench:q"] + bench.options).wait()
         }
-        for (sentence, code): (String, Int32) in [
-            ("ssh: Could not resolve hostname bench: Name or service not known", 69),
-            ("ssh: connect to host bench port 22: Connection refused", 69),
-            ("ann@bench: Permission denied (publickey).", 77), ("Host key verification failed.", 77),
+        // With what to do, where ssh doesn't say that.
+        for (sentence, code, before, behind): (String, Int32, String, String) in [
+            (
+                "ssh: Could not resolve hostname bench: Name or service not known", 69, "",
+                ": check the name, and the name server"
+            ),
+            ("ssh: connect to host bench port 22: Connection refused", 69, "", ""),
+            ("ann@bench: Permission denied (publickey).", 77, "", ""),
+            (
+                "Host key verification failed.", 77,
+                "the host's key is not known: log in once by ssh, and say yes if it is the key that the host's admin "
+                    + "tells; ", ""
+            ),
         ] {
             try bench.fails(sentence)
             let prefix = "semq: ann@bench: \(code == 69 ? "can't be reached" : "refused"): "
-            #expect(try run() == .init(status: .exited(code), out: "", err: "\(prefix)\(sentence)\n"))
+            #expect(
+                try run() == .init(status: .exited(code), out: "", err: "\(prefix)\(before)\(sentence)\(behind)\n"))
         }
         let missing = try sandbox.start([Sandbox.binary] + words + ["bench:q", "--rsh", "no-such-program"]).wait()
         #expect(missing.status == .exited(69))

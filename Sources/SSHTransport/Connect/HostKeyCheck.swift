@@ -48,9 +48,14 @@ struct HostKeyCheck {
             // Nothing was known, so that nothing is lost: the next connection is a first one again.
             return note(error.message)
         }
-        if case .refused(let verdict) = addition, let message = refusal.message(for: verdict, on: key) {
-            throw endpoint.error(.hostKey, .hostKey, message)
+        switch addition {
+        case .added:
+            note("\(endpoint.description) is new: its \(key.kind) key \(key.fingerprint) was added to \(path)")
+        case .alreadyThere: break
+        case .refused(let verdict):
+            if let message = refusal.message(for: verdict, on: key) {
+                throw endpoint.error(.hostKey, .hostKey, message)
+            }
         }
-        note("\(endpoint.description) is new: its \(key.kind) key \(key.fingerprint) was added to \(path)")
     }
 }

@@ -190,7 +190,7 @@ private final class Upload {
     /// - Parameter text: what is to be said, of the last words there.
     func failure(_ text: (String) -> String) -> SemaphoreError {
         let code = link.exitCode(within: .seconds(5))
-        let complaint = link.complaint
+        let complaint = link.complaint.text
         guard code != ExitOfLink.failed, code != ExitOfLink.refused else {
             return code == ExitOfLink.failed
                 ? SemaphoreError(.unreachable, "\(host): can't be reached: \(complaint)")

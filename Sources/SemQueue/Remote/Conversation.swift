@@ -155,7 +155,7 @@ final class Conversation {
         let code = link.exitCode(within: .seconds(2))
         let complaint = link.complaint
         let noise = search.sample
-        let said = complaint.isEmpty ? noise : complaint
+        let said = complaint.text.isEmpty ? noise : complaint.text
         let told = said.isEmpty ? "" : ": \(said)"
         switch code {
         case 127?:
@@ -169,14 +169,10 @@ final class Conversation {
             return SemaphoreError(.unreachable, "\(host): semq can't be executed there\(told)", systemError: EACCES)
         case ExitOfLink.refused?: return SemaphoreError(.permission, "\(host): \(said)")
         case ExitOfLink.failed?:
-            let isRefusal = ["Permission denied", "Host key verification failed", "REMOTE HOST IDENTIFICATION"]
-                .contains { complaint.contains($0) }
-            // So ends, before any word, a connection too many for sshd (MaxStartups): more come together than log in.
-            let isCrowded = ["(MaxStartups)", "kex_exchange_identification"].contains { complaint.contains($0) }
             return SemaphoreError(
-                isRefusal ? .permission : .unreachable,
-                "\(host): \(isRefusal ? "refused" : "can't be reached")\(told)",
-                systemError: isCrowded ? EAGAIN : 0)
+                complaint.isRefusal ? .permission : .unreachable,
+                "\(host): \(complaint.isRefusal ? "refused" : "can't be reached")\(told)",
+                systemError: complaint.isCrowded ? EAGAIN : 0)
         case let code?:
             return SemaphoreError(
                 .unreachable, "\(host): the log-in there ended with exit code \(code) before semq answered\(told)",

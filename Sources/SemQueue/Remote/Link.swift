@@ -42,19 +42,8 @@ package final class Link {
         return String(decoding: said, as: UTF8.self).split(whereSeparator: \.isNewline).map(String.init)
     }
 
-    /// The last of these lines.
-    var complaint: String { changedKey ?? notes.suffix(3).joined(by: "; ") }
-
-    /// What `ssh` says in a dozen lines, of which the last ones are the least.
-    private var changedKey: String? {
-        let lines = notes
-        guard lines.contains(where: { $0.contains("REMOTE HOST IDENTIFICATION HAS CHANGED") }) else { return nil }
-        let key = lines.first { $0.hasPrefix("SHA256:") }.map { " \($0.last == "." ? $0.dropLast() : $0[...])" } ?? ""
-        let offending = lines.first { $0.hasPrefix("Offending ") }?.split(separator: " ").last
-        return "the host's key\(key) is not the one known before\(offending.map { " (\($0))" } ?? ""): somebody may be "
-            + "listening in, or the host was set up anew; ask its admin, and if the new key is right, remove the old one "
-            + "and connect again; Host key verification failed."
-    }
+    /// What went wrong, by these lines.
+    var complaint: SSHComplaint { SSHComplaint(notes) }
 
     /// How it ended: the exit code of the command there, or one of ``ExitOfLink``; nil if that isn't known (yet).
     /// - Parameter limit: how long to wait for the end.
