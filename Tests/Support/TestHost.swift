@@ -186,9 +186,18 @@ package final class TestHost: Sendable {
     /// the command does; `inside` is the command.
     /// - Parameter input: a file on this machine, for its standard input; /dev/null if nil.
     package func start(_ words: [String], user: String = "root", input: String? = nil) throws -> Running {
+        try lab.start(prefix(user) + words, input: input)
+    }
+
+    /// Starts a command on a terminal of its own, at which somebody sits.
+    package func terminal(_ words: [String], user: String = "root") throws -> Pty {
+        try Pty(prefix(user) + words, in: Sandbox(), support: self)
+    }
+
+    /// What a command is put behind so that it runs there.
+    private func prefix(_ user: String) throws -> [String] {
         struct Words: Decodable { let words: [String] }
-        let answer = try lab.ask("words", ["name": name, "user": user])
-        return try lab.start(JSONDecoder().decode(Words.self, from: answer).words + words, input: input)
+        return try JSONDecoder().decode(Words.self, from: lab.ask("words", ["name": name, "user": user])).words
     }
 
     /// Copies a file in.
@@ -204,6 +213,18 @@ package final class TestHost: Sendable {
     }
 
     package func exists(_ path: String) -> Bool { access(root + path, F_OK) == 0 }
+
+    /// Makes a program there that answers whatever `ssh` or `semq` asks, and notes the question.
+    /// - Returns: words of env(1) by which it is asked.
+    package func answering(_ answer: String) throws -> [String] {
+        let program = "#!/bin/sh\necho \"$1\" >>/tmp/asked; echo '\(answer)'"
+        let made = try shell("cat >/tmp/answer <<'end' && chmod 755 /tmp/answer\n\(program)\nend")
+        try #require(made.status == .exited(0), "\(made.err)")
+        return ["SSH_ASKPASS=/tmp/answer", "SSH_ASKPASS_REQUIRE=force"]
+    }
+
+    /// What the program that ``answering(_:)`` made was asked.
+    package var asked: [String] { read("/tmp/asked").split(separator: "\n").map(String.init) }
 
     // MARK: processes
 

@@ -1,7 +1,8 @@
 import Foundation
+package import Glibc
 
 /// What /proc says about processes.
-enum Processes {
+package enum Processes {
     private struct Stat {
         var state: Character
         var parent: pid_t
@@ -30,25 +31,25 @@ enum Processes {
     }
 
     /// Alive, and no zombie.
-    static func isAlive(_ pid: pid_t) -> Bool { stat(pid).map { $0.state != "Z" && $0.state != "X" } ?? false }
+    package static func isAlive(_ pid: pid_t) -> Bool { stat(pid).map { $0.state != "Z" && $0.state != "X" } ?? false }
 
-    static func isStopped(_ pid: pid_t) -> Bool { stat(pid)?.state == "T" }
+    package static func isStopped(_ pid: pid_t) -> Bool { stat(pid)?.state == "T" }
 
     /// Runs, and the terminal's keys mean it. A shell says `fg` before that is so.
-    static func isInForeground(_ pid: pid_t) -> Bool {
+    package static func isInForeground(_ pid: pid_t) -> Bool {
         stat(pid).map { $0.group == $0.foreground && $0.state != "T" } ?? false
     }
 
-    static func session(_ id: pid_t) -> [pid_t] { all().filter { $0.stat.session == id }.map(\.pid) }
+    package static func session(_ id: pid_t) -> [pid_t] { all().filter { $0.stat.session == id }.map(\.pid) }
 
-    static func children(of parent: pid_t) -> [pid_t] { all().filter { $0.stat.parent == parent }.map(\.pid) }
+    package static func children(of parent: pid_t) -> [pid_t] { all().filter { $0.stat.parent == parent }.map(\.pid) }
 
     /// The name that ps shows.
-    static func name(_ pid: pid_t) -> String {
+    package static func name(_ pid: pid_t) -> String {
         ((try? String(contentsOfFile: "/proc/\(pid)/comm", encoding: .utf8)) ?? "")
             .trimmingCharacters(in: .newlines)
     }
 
     /// The guardian between a `semq` and its command.
-    static func guardian(of semq: pid_t) -> pid_t? { children(of: semq).first { name($0) == "semq-guardian" } }
+    package static func guardian(of semq: pid_t) -> pid_t? { children(of: semq).first { name($0) == "semq-guardian" } }
 }

@@ -1,23 +1,28 @@
 import Foundation
-import Glibc
-import SemQueueTestSupport
+package import Glibc
 import Testing
 
 /// A terminal of its own with a program as session leader, as a window or an ssh login starts one.
 /// It does not echo, so what it shows was written by a program.
-final class Pty {
-    let pid: pid_t
+package final class Pty {
+    package let pid: pid_t
     private var master: Int32
     private var shown: [UInt8] = []
     private var position = 0
     private var ended: Sandbox.Status?
+    /// What must be there as long as this is: its folder, and the host on which it runs.
+    private let support: [AnyObject]
 
     // Of <asm/ioctls.h> and <spawn.h>, which Swift doesn't import.
     private static let setLock: UInt = 0x4004_5431
     private static let getNumber: UInt = 0x8004_5430
     private static let newSession: Int32 = 0x80
 
-    init(_ words: [String], in sandbox: Sandbox, columns: UInt16 = 120, environment: [String: String] = [:]) throws {
+    package init(
+        _ words: [String], in sandbox: Sandbox, columns: UInt16 = 120, environment: [String: String] = [:],
+        support: AnyObject? = nil
+    ) throws {
+        self.support = [sandbox] + (support.map { [$0] } ?? [])
         master = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK)
         // unlockpt(3) and ptsname(3) as ioctls: Swift doesn't see the functions.
         var (locked, number): (Int32, Int32) = (0, 0)
@@ -68,7 +73,7 @@ final class Pty {
     }
 
     /// An interactive bash at its first prompt.
-    static func bash(in sandbox: Sandbox) throws -> Pty {
+    package static func bash(in sandbox: Sandbox) throws -> Pty {
         let pty = try Pty(["/bin/bash", "--norc", "--noprofile", "--noediting", "-i"], in: sandbox)
         try #require(pty.sees("% "))
         return pty
@@ -82,31 +87,31 @@ final class Pty {
 
     // MARK: typing and reading
 
-    func type(_ text: String) {
+    package func type(_ text: String) {
         let bytes = Array(text.utf8)
         #expect(write(master, bytes, bytes.count) == bytes.count)
     }
 
-    func line(_ text: String) { type(text + "\n") }
+    package func line(_ text: String) { type(text + "\n") }
 
-    static let interrupt = "\u{3}"
-    static let suspend = "\u{1a}"
-    static let endOfInput = "\u{4}"
+    package static let interrupt = "\u{3}"
+    package static let suspend = "\u{1a}"
+    package static let endOfInput = "\u{4}"
 
     /// What was shown since the last thing that was waited for.
-    var text: String {
+    package var text: String {
         drain()
         return String(decoding: shown[position...], as: UTF8.self)
     }
 
     /// All that was ever shown.
-    var everything: String {
+    package var everything: String {
         drain()
         return String(decoding: shown, as: UTF8.self)
     }
 
     /// Waits until a text is shown behind the last one that was waited for.
-    func sees(_ wanted: String, within seconds: Double = 20) -> Bool {
+    package func sees(_ wanted: String, within seconds: Double = 20) -> Bool {
         let wanted = Array(wanted.utf8)
         return Event.happens(within: seconds) {
             drain()
@@ -129,13 +134,13 @@ final class Pty {
     // MARK: the end
 
     /// Closes the window, or cuts the connection.
-    func hangUp() {
+    package func hangUp() {
         guard master >= 0 else { return }
         close(master)
         master = -1
     }
 
-    var hasEnded: Bool {
+    package var hasEnded: Bool {
         if ended != nil { return true }
         drain()
         var status: Int32 = 0
@@ -145,5 +150,5 @@ final class Pty {
     }
 
     /// Waits for the end of the session leader; nil if that doesn't come.
-    func wait() -> Sandbox.Status? { Event.happens { hasEnded } ? ended : nil }
+    package func wait() -> Sandbox.Status? { Event.happens { hasEnded } ? ended : nil }
 }
