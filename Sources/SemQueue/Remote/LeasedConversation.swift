@@ -47,6 +47,8 @@ final class LeasedConversation {
     /// More may have come, and be in no descriptor any more.
     private var isBehind = false
     private var answerTook = Duration.milliseconds(100)
+    /// Somebody else has gone on with the lease: a goodbye would end theirs.
+    private var isSuperseded = false
 
     private final class Attempt {
         let conversation: Conversation
@@ -92,6 +94,10 @@ final class LeasedConversation {
     /// Says goodbye and waits until that was heard, so that nobody has to wait for the lease to end; then ends.
     /// - Returns: the connection, where it is good for other requests.
     func farewell(within limit: Duration) -> Conversation? {
+        guard !isSuperseded else {
+            close()
+            return nil
+        }
         let end = Duration.sinceBoot() + limit
         let alarm = Alarm()
         var isSaid = false
@@ -223,7 +229,10 @@ final class LeasedConversation {
                     if let event = answered(message, now) { return event }
                 case "superseded":
                     // Where the old connection is back together with the new one, it learns of our own resumption.
-                    guard message["by"] == lineage else { return .ended(.superseded) }
+                    guard message["by"] == lineage else {
+                        isSuperseded = true
+                        return .ended(.superseded)
+                    }
                     // The agent is there, so nobody need be told unless that lasts.
                     leave(now)
                 case "error" where message["code"] == "gone":
