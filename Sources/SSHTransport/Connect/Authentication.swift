@@ -251,7 +251,7 @@ struct Authentication {
                 "\(said); if an agent has many keys, name one with IdentityFile and IdentitiesOnly")
         }
         // A connection that broke says nothing about the keys.
-        if wire.fate != nil { throw endpoint.error(.unreachable, .authentication, said) }
+        if wire.fate != nil { throw endpoint.error(.unreachable, .authentication, said + wire.advice) }
         return .rejected
     }
 

@@ -146,7 +146,7 @@ final class Negotiation {
                 "libssh2 and \(endpoint.description) have no key exchange, cipher, MAC or type of host key in common")
         }
         return endpoint.error(
-            .unreachable, .keyExchange, "key exchange with \(endpoint.description) failed: \(lastWords)")
+            .unreachable, .keyExchange, "key exchange with \(endpoint.description) failed: \(lastWords)\(wire.advice)")
     }
 
     /// The key that the host has proved to have.

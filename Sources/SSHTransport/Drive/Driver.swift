@@ -130,7 +130,8 @@ final class Driver {
 
     private func lose(_ code: Int32) {
         guard failure == nil else { return }
-        failure = endpoint.error(.lost, .transfer, "the connection to \(endpoint.description) is lost: \(reason(code))")
+        failure = endpoint.error(
+            .lost, .transfer, "the connection to \(endpoint.description) is lost: \(reason(code))\(wire.advice)")
     }
 
     private func reason(_ code: Int32) -> String {

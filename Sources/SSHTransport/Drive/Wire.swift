@@ -24,6 +24,12 @@ final class Wire {
     /// libssh2 learns of the end only after it has had everything that came before.
     private(set) var isExposed = false
 
+    /// What to do about a connection that has broken, behind how it has; nothing where the server has said why.
+    var advice: String {
+        guard let fate, fate != .abandoned, goodbye == nil else { return "" }
+        return "; does the network in between break connections, or does the server's log tell more?"
+    }
+
     private let incoming = ByteQueue(capacity: 256 << 10)
     private let outgoing = ByteQueue(capacity: 64 << 10)
     /// The socket may hold something.

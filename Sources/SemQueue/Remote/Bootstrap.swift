@@ -191,10 +191,13 @@ private final class Upload {
     func failure(_ text: (String) -> String) -> SemaphoreError {
         let code = link.exitCode(within: .seconds(5))
         let complaint = link.complaint.text
-        guard code != ExitOfLink.failed, code != ExitOfLink.refused else {
-            return code == ExitOfLink.failed
-                ? SemaphoreError(.unreachable, "\(host): can't be reached: \(complaint)")
-                : SemaphoreError(.permission, "\(host): refused: \(complaint)")
+        switch code {
+        case ExitOfLink.failed?: return SemaphoreError(.unreachable, "\(host): can't be reached: \(complaint)")
+        case ExitOfLink.broken?:
+            return SemaphoreError(
+                .unreachable, "\(host): the connection was lost while semq was being put there: \(complaint)")
+        case ExitOfLink.refused?: return SemaphoreError(.permission, "\(host): refused: \(complaint)")
+        default: break
         }
         let lines = String(decoding: said, as: UTF8.self).split(whereSeparator: \.isNewline).map(String.init)
         let told = (lines + [complaint]).filter { !$0.isEmpty }.suffix(3)

@@ -168,6 +168,8 @@ final class Conversation {
         case 126?:
             return SemaphoreError(.unreachable, "\(host): semq can't be executed there\(told)", systemError: EACCES)
         case ExitOfLink.refused?: return SemaphoreError(.permission, "\(host): \(said)")
+        case ExitOfLink.broken?:
+            return SemaphoreError(.unreachable, "\(host): the connection was lost before semq answered\(told)")
         case ExitOfLink.failed?:
             return SemaphoreError(
                 complaint.isRefusal ? .permission : .unreachable,

@@ -1,5 +1,6 @@
 internal import CSemQueue
 internal import Glibc
+internal import SSHTransport
 
 /// A stream to a command on another host, and what carries it.
 package final class Link {
@@ -106,4 +107,14 @@ package enum ExitOfLink {
     package static let killed: Int32 = 137
     /// Host key or authentication refused.
     package static let refused: Int32 = 254
+    /// Somebody was logged in, and then the connection broke; `ssh` doesn't tell that apart.
+    package static let broken: Int32 = 253
+
+    static func code(_ error: SSHError) -> Int32 {
+        switch error.kind {
+        case .hostKey, .authentication: refused
+        case .lost: broken
+        default: failed
+        }
+    }
 }

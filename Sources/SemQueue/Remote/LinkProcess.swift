@@ -42,11 +42,11 @@ package struct LinkProcess {
             case .unknown: break
             }
             say(session.failure?.message ?? "\(host): the connection was lost")
-            return ExitOfLink.failed
+            return ExitOfLink.broken
         } catch {
             if error.kind == .unsupported { return becomeSSH(error) }
             say(error.message)
-            return error.kind == .hostKey || error.kind == .authentication ? ExitOfLink.refused : ExitOfLink.failed
+            return ExitOfLink.code(error)
         }
     }
 

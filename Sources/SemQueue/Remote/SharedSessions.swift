@@ -100,11 +100,11 @@ final class SessionCarrier: LinkCarrier, Sendable {
             }
             if isKilled { channel.close() }
             if case .exited(let code) = channel.wait() { return code }
-            return ExitOfLink.failed
+            return ExitOfLink.broken
         } catch {
             if error.kind == .unsupported { return bySSH(sessions.target, command, ends, error) }
             complain(error.message, ends)
-            return error.kind == .hostKey || error.kind == .authentication ? ExitOfLink.refused : ExitOfLink.failed
+            return ExitOfLink.code(error)
         }
     }
 

@@ -288,6 +288,9 @@ class _Stream:
 
     def start(self):
         self._started = True
+        if self.ended:
+            # Since before there was anybody at the other end.
+            self._shut()
         self._watch()
         self._fire_due()
 
@@ -409,12 +412,15 @@ class _Stream:
     def end(self):
         if not self.ended:
             self.ended = True
-            try:
-                self.sink.shutdown(socket.SHUT_WR)
-            except OSError:
-                pass
+            self._shut()
         if all(stream.ended and stream._finished for stream in self.connection.streams.values()):
             self.connection.act("close")
+
+    def _shut(self):
+        try:
+            self.sink.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
 
 
 class _Parts:
