@@ -10,6 +10,8 @@ final class Scene {
     let lab: TestLab
     /// The host that the queue is on, `lab@bench:board.queue`.
     let bench: TestHost
+    /// The way that its clients go from now on.
+    var transport = Transport.own
     private let worker: String
 
     /// The shortest that there is, in seconds.
@@ -66,7 +68,7 @@ final class Scene {
     func start(_ name: String, on client: TestHost, words: [String], manners: String = "d") throws -> Turn {
         let lease = words.contains("--lease") ? [] : ["--lease", "\(Int(Self.lease))"]
         let running = try client.start(
-            ["semq", "acquire", "-m", name] + lease + words + ["--"] + work(name, manners: manners))
+            ["semq", "acquire", "-m", name] + transport.options + lease + words + ["--"] + work(name, manners: manners))
         return Turn(name: name, client: client, running: running, scene: self)
     }
 

@@ -26,11 +26,15 @@ import Testing
         #expect(turn.running.wait().status == .exited(0), "\(turn.said)")
     }
 
+    /// `semq acquire` by the way that the scene's clients go.
+    private var acquire: [String] { ["semq", "acquire"] + scene.transport.options }
+
     private func isFree(_ queue: String) throws -> Bool {
-        try two.start(["semq", "acquire", "-q", "-n", queue, "--", "true"]).wait().status == .exited(0)
+        try two.start(acquire + ["-q", "-n", queue, "--", "true"]).wait().status == .exited(0)
     }
 
-    @Test func allOfThemHereAndThere() throws {
+    @Test(arguments: Transport.allCases) func allOfThemHereAndThere(_ transport: Transport) throws {
+        scene.transport = transport
         let all = [here] + there
         let holder = try scene.start("a", on: one, words: ["--all"] + all)
         #expect(Event.happens { holder.isIn }, "\(holder.said)")
@@ -38,19 +42,20 @@ import Testing
         try expectLeaves(holder)
         for queue in all { #expect(try isFree(queue), "\(queue)") }
         let told = try one.start(
-            ["semq", "acquire", "-q", "--all"] + all + ["--", "sh", "-c", "echo \"$SEMQ_SEMAPHORE\""])
+            acquire + ["-q", "--all"] + all + ["--", "sh", "-c", "echo \"$SEMQ_SEMAPHORE\""])
         #expect(told.wait().out == all.joined(separator: "\n") + "\n")
     }
 
     /// Everybody climbs in the same order, however they name them.
-    @Test func allOfThemInAnyOrderWithoutDeadlock() throws {
+    @Test(arguments: Transport.allCases) func allOfThemInAnyOrderWithoutDeadlock(_ transport: Transport) throws {
+        scene.transport = transport
         let orders = [[here] + there, there.reversed() + [here]]
         let rounds = 4
         let runs = try zip([one, two], orders).map { client, order in
             let turns = try (0..<rounds).map { number in
                 try scene.sandbox.write("leave.\(client.name)\(number)", "")
-                return "semq acquire -q --all \(order.joined(separator: " ")) -- "
-                    + scene.work("\(client.name)\(number)").joined(separator: " ")
+                return (acquire + ["-q", "--all"] + order + ["--"] + scene.work("\(client.name)\(number)"))
+                    .joined(separator: " ")
             }
             return try client.start(["/bin/sh", "-c", turns.joined(separator: " && ")])
         }
@@ -59,18 +64,20 @@ import Testing
     }
 
     /// Otherwise it would wait for itself.
-    @Test func theSameQueueByTwoNamesCountsOnce() throws {
+    @Test(arguments: Transport.allCases) func theSameQueueByTwoNamesCountsOnce(_ transport: Transport) throws {
+        scene.transport = transport
         let names = ["lab@bench:board.queue", "lab@bench-6:/home/lab/board.queue", "lab@bench:./board.queue"]
         for mode in ["--all", "--any"] {
             let result = try one.start(
-                ["semq", "acquire", "-q", mode] + names + ["--", "sh", "-c", "echo \"$SEMQ_TICKET\""]
+                acquire + ["-q", mode] + names + ["--", "sh", "-c", "echo \"$SEMQ_TICKET\""]
             ).wait()
             #expect(result.status == .exited(0), "\(result.err)")
             #expect(result.out.split(separator: "\n").count == 1, "\(mode): \(result.out)")
         }
     }
 
-    @Test func theFirstToBeHad() throws {
+    @Test(arguments: Transport.allCases) func theFirstToBeHad(_ transport: Transport) throws {
+        scene.transport = transport
         let holders = try [here, there[0]].enumerated().map { number, queue in
             try scene.holding("a\(number)", on: two, at: queue)
         }
@@ -88,7 +95,8 @@ import Testing
     }
 
     /// One that can't be reached is left out as long as others can.
-    @Test func theFirstToBeHadWhereOneCannotBeReached() throws {
+    @Test(arguments: Transport.allCases) func theFirstToBeHadWhereOneCannotBeReached(_ transport: Transport) throws {
+        scene.transport = transport
         let holder = try scene.holding("h", on: two, at: there[0])
         try other.sshd(.stop)
         let one = try scene.start("a", on: one, words: ["--any", there[1], there[0]])
@@ -101,27 +109,29 @@ import Testing
         try expectLeaves(one)
         try expectLeaves(waiter)
         let busy = try scene.holding("h2", on: two, at: there[0])
-        let refused = try two.start(["semq", "acquire", "-n", "--any"] + there + ["--", "true"]).wait()
+        let refused = try two.start(acquire + ["-n", "--any"] + there + ["--", "true"]).wait()
         #expect(refused.status == .exited(75), "\(refused.err)")
         #expect(refused.err.contains("lab@other") && refused.err.contains("left out"), "\(refused.err)")
         try expectLeaves(busy)
         try scene.bench.sshd(.stop)
-        let none = try two.start(["semq", "acquire", "--any"] + there + ["--", "true"]).wait()
+        let none = try two.start(acquire + ["--any"] + there + ["--", "true"]).wait()
         #expect(none.status == .exited(69), "\(none.err)")
         for host in ["lab@bench: ", "lab@other: "] {
             #expect(none.err.split(separator: "\n").count { $0.contains(host) } == 1, "\(none.err)")
         }
     }
 
-    @Test func allOfThemWhereOneCannotBeReached() throws {
+    @Test(arguments: Transport.allCases) func allOfThemWhereOneCannotBeReached(_ transport: Transport) throws {
+        scene.transport = transport
         try other.sshd(.stop)
-        let result = try one.start(["semq", "acquire", "--all"] + there + ["--", "true"]).wait()
+        let result = try one.start(acquire + ["--all"] + there + ["--", "true"]).wait()
         #expect(result.status == .exited(69) && result.err.contains("lab@other"), "\(result.err)")
         #expect(try isFree(there[0]))
     }
 
     /// The command dies, all of it, and what is held elsewhere is free at once.
-    @Test func allOfThemAndOneIsCutOff() throws {
+    @Test(arguments: Transport.allCases) func allOfThemAndOneIsCutOff(_ transport: Transport) throws {
+        scene.transport = transport
         let holder = try scene.start("a", on: one, words: ["--all"] + there, manners: "dt")
         #expect(Event.happens { holder.isIn }, "\(holder.said)")
         try other.drop(one)
@@ -134,7 +144,9 @@ import Testing
     }
 
     /// What was held already is given back in good order.
-    @Test(arguments: [SIGINT, SIGTERM]) func allOfThemGivenUpWhileWaitingForOne(_ signal: Int32) throws {
+    @Test(arguments: [SIGINT, SIGTERM], Transport.allCases)
+    func allOfThemGivenUpWhileWaitingForOne(_ signal: Int32, _ transport: Transport) throws {
+        scene.transport = transport
         let holders = try there.map { try scene.holding("a" + $0, on: two, at: $0) }
         let waiter = try scene.start("b", on: one, words: ["--lease", "60", "--all"] + there)
         #expect(Event.happens { waiter.says("in line") }, "\(waiter.said)")
@@ -159,21 +171,25 @@ import Testing
     // MARK: nested
 
     /// A command whose ancestor holds the queue runs under that permit, by whatever name it asks for it.
-    @Test(arguments: ["lab@bench:board.queue", "lab@bench-6:/home/lab/board.queue", "root@bench:/home/lab/board.queue"])
-    func anAcquireWithinAnAcquire(_ inner: String) throws {
-        let line = "echo $SEMQ_TICKET; exec semq acquire -q -n \(inner) -- sh -c 'echo $SEMQ_TICKET'"
-        let result = try one.start(["semq", "acquire", "-q", there[0], "--", "sh", "-c", line]).wait()
-        #expect(result.status == .exited(0), "\(result.err)")
-        let tickets = result.out.split(separator: "\n")
-        #expect(tickets.count == 2 && tickets.first == tickets.last, "\(result.out)")
+    @Test(arguments: Transport.allCases) func anAcquireWithinAnAcquire(_ transport: Transport) throws {
+        scene.transport = transport
+        let semq = acquire.joined(separator: " ")
+        for inner in [there[0], "lab@bench-6:/home/lab/board.queue", "root@bench:/home/lab/board.queue"] {
+            let line = "echo $SEMQ_TICKET; exec \(semq) -q -n \(inner) -- sh -c 'echo $SEMQ_TICKET'"
+            let result = try one.start(acquire + ["-q", there[0], "--", "sh", "-c", line]).wait()
+            #expect(result.status == .exited(0), "\(inner): \(result.err)")
+            let tickets = result.out.split(separator: "\n")
+            #expect(tickets.count == 2 && tickets.first == tickets.last, "\(inner): \(result.out)")
+        }
         #expect(scene.becomesFree())
     }
 
     /// What runs nested keeps the permit, though the command around it has ended.
-    @Test func theInnerOneKeepsThePermit() throws {
-        let inner = "semq acquire -q \(there[0]) -- " + scene.work("inner").joined(separator: " ")
+    @Test(arguments: Transport.allCases) func theInnerOneKeepsThePermit(_ transport: Transport) throws {
+        scene.transport = transport
+        let inner = (acquire + ["-q", there[0], "--"] + scene.work("inner")).joined(separator: " ")
         let line = "\(inner) & until [ -e \(scene.sandbox.path("log.in.inner")) ]; do sleep 0.01; done"
-        let outer = try one.start(["semq", "acquire", "-q", there[0], "--", "sh", "-c", line])
+        let outer = try one.start(acquire + ["-q", there[0], "--", "sh", "-c", line])
         #expect(Event.happens { scene.sandbox.exists("log.in.inner") }, "\(outer.err)")
         let next = try scene.start("b", on: two)
         let isIn = Event.happens(within: 2) { next.isIn }

@@ -6,7 +6,7 @@ import Testing
 /// Ctrl-C and its like: the host learns of it, and nobody waits for a lease to end.
 @Suite(.onHosts) struct SignalTests {
     private let scene: Scene
-    private let holder: Scene.Turn
+    private let one: TestHost
     private let two: TestHost
 
     /// So long that nothing here can have been waiting for its end.
@@ -14,8 +14,13 @@ import Testing
 
     init() throws {
         scene = try Scene()
-        holder = try scene.holding("a", on: scene.client("one"), Self.long)
-        two = try scene.client("two")
+        (one, two) = (try scene.client("one"), try scene.client("two"))
+    }
+
+    /// Somebody is in before.
+    private func begin(by transport: Transport) throws -> Scene.Turn {
+        scene.transport = transport
+        return try scene.holding("a", on: one, Self.long)
     }
 
     private func expectLeaves(_ turn: Scene.Turn) throws {
@@ -24,7 +29,9 @@ import Testing
         #expect(turn.running.wait().status == .exited(0), "\(turn.said)")
     }
 
-    @Test(arguments: [SIGINT, SIGTERM, SIGHUP]) func aWaiterGivesUp(_ signal: Int32) throws {
+    @Test(arguments: [SIGINT, SIGTERM, SIGHUP], Transport.allCases)
+    func aWaiterGivesUp(_ signal: Int32, _ transport: Transport) throws {
+        let holder = try begin(by: transport)
         let next = try scene.waiting("b", on: two, Self.long)
         kill(try next.front, signal)
         #expect(next.running.wait().status == .signaled(signal), "\(next.said)")
@@ -33,7 +40,9 @@ import Testing
         try expectLeaves(holder)
     }
 
-    @Test(arguments: [SIGINT, SIGTERM, SIGHUP]) func aHoldersCommandIsEnded(_ signal: Int32) throws {
+    @Test(arguments: [SIGINT, SIGTERM, SIGHUP], Transport.allCases)
+    func aHoldersCommandIsEnded(_ signal: Int32, _ transport: Transport) throws {
+        let holder = try begin(by: transport)
         let next = try scene.waiting("b", on: two, Self.long)
         kill(try holder.front, signal)
         #expect(Event.happens { next.isIn }, "\(next.said)")
@@ -45,9 +54,11 @@ import Testing
     }
 
     /// Held without a command: until standard input closes, or a signal comes.
-    @Test(arguments: [SIGINT, SIGTERM, 0]) func aHoldWithoutACommandEnds(_ signal: Int32) throws {
-        try expectLeaves(holder)
-        let line = "until [ -e $0 ]; do sleep 0.05; done | semq acquire --lease 60 lab@bench:board.queue"
+    @Test(arguments: [SIGINT, SIGTERM, 0], Transport.allCases)
+    func aHoldWithoutACommandEnds(_ signal: Int32, _ transport: Transport) throws {
+        try expectLeaves(begin(by: transport))
+        let words = (transport.options + Self.long).joined(separator: " ")
+        let line = "until [ -e $0 ]; do sleep 0.05; done | semq acquire \(words) lab@bench:board.queue"
         let hold = try two.start(["/bin/sh", "-c", line, scene.sandbox.path("enough")])
         #expect(Event.happens { hold.out.contains("acquired lab@bench:board.queue ticket=2 slot=0 token=") })
         let next = try scene.waiting("b", on: scene.client("three"))
@@ -64,7 +75,8 @@ import Testing
     }
 
     /// semq release, seen from the other end.
-    @Test func aTurnIsEndedBySomebodyElse() throws {
+    @Test(arguments: Transport.allCases) func aTurnIsEndedBySomebodyElse(_ transport: Transport) throws {
+        let holder = try begin(by: transport)
         let next = try scene.waiting("b", on: two, Self.long)
         let third = try scene.waiting("c", on: scene.client("three"))
         let tickets = try scene.status()

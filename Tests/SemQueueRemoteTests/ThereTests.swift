@@ -18,9 +18,11 @@ import Testing
     private func start(_ options: [String], at queue: String = Self.queue, _ line: String, input: String? = nil) throws
         -> Running
     {
-        try one.start(
-            ["semq", "acquire", "--there", "-m", "there"] + options + [queue, "--", "sh", "-c", line], input: input)
+        try one.start(acquire + ["-m", "there"] + options + [queue, "--", "sh", "-c", line], input: input)
     }
+
+    /// By the way that the scene's clients go.
+    private var acquire: [String] { ["semq", "acquire", "--there"] + scene.transport.options }
 
     /// A file in the home there, once its line is whole.
     private func file(_ name: String) -> String { scene.bench.read("/home/lab/\(name)") }
@@ -33,11 +35,12 @@ import Testing
     // MARK: what is carried
 
     @Test(arguments: Transport.allCases) func outputAndExitCode(_ transport: Transport) throws {
+        scene.transport = transport
         let line = #"printf 'a\0b\n'; echo err >&2; pwd; umask; echo $SEMQ_SEMAPHORE; exit 3"#
         let umask = try scene.bench.shell("umask", user: "lab").out
         // The first brings semq there.
         for _ in 0..<2 {
-            let result = try start(["-q"] + transport.options, line).wait()
+            let result = try start(["-q"], line).wait()
             #expect(
                 result
                     == .init(status: .exited(3), out: "a\0b\n/home/lab\n\(umask)board.queue\n", err: "err\n"))
@@ -45,40 +48,43 @@ import Testing
         #expect(scene.becomesFree())
     }
 
-    /// That would be another host's there, or an option.
+    /// That would be another host's there, or an option: the agent's affair, however it is reached.
     @Test(arguments: ["a:b", "-n"]) func namesThatMeanSomethingElseThere(_ name: String) throws {
         let result = try start(["-q"], at: "lab@bench:\(name)", "echo $SEMQ_SEMAPHORE").wait()
         #expect(result == .init(status: .exited(0), out: "./\(name)\n", err: ""))
         #expect(scene.bench.exists("/home/lab/\(name)"))
     }
 
-    @Test(arguments: [0, 1, 64, 75, 255]) func exitCodes(_ code: Int32) throws {
-        #expect(try start(["-q"], "exit \(code)").wait().status == .exited(code))
-    }
-
-    @Test(arguments: [SIGTERM, SIGKILL]) func aCommandThatDiesOfASignal(_ signal: Int32) throws {
-        #expect(try start(["-q"], "kill -\(signal) $$").wait().status == .signaled(signal))
-    }
-
-    @Test func aCommandThatIsNotThere() throws {
-        let result = try one.start(["semq", "acquire", "--there", "-q", Self.queue, "--", "nosuch"]).wait()
+    /// Those too by which `ssh`, or semq itself, would tell something else.
+    @Test(arguments: Transport.allCases) func theEndOfACommand(_ transport: Transport) throws {
+        scene.transport = transport
+        for code: Int32 in [0, 1, 64, 69, 75, 127, 137, 254, 255] {
+            #expect(try start(["-q"], "exit \(code)").wait().status == .exited(code))
+        }
+        for signal in [SIGTERM, SIGKILL] {
+            #expect(try start(["-q"], "kill -\(signal) $$").wait().status == .signaled(signal))
+        }
+        let result = try one.start(acquire + ["-q", Self.queue, "--", "nosuch"]).wait()
         #expect(result.status == .exited(127) && result.err.contains("nosuch: No such file"), "\(result)")
     }
 
     /// There and back, more than any buffer on the way holds.
     @Test(arguments: Transport.allCases) func input(_ transport: Transport) throws {
+        scene.transport = transport
         let big = scene.sandbox.path("big")
         #expect(try scene.sandbox.shell("head -c 6000000 /dev/urandom > big").status == .exited(0))
-        let options = (["-q"] + transport.options).joined(separator: " ")
-        let result = try one.shell("semq acquire --there \(options) \(Self.queue) -- cat < \(big) | cmp - \(big)")
+        let semq = acquire.joined(separator: " ")
+        let result = try one.shell("\(semq) -q \(Self.queue) -- cat < \(big) | cmp - \(big)")
         #expect(result == .init(status: .exited(0), out: "", err: ""))
-        let none = try start(["-q"] + transport.options, "cat; echo end").wait()
+        let none = try start(["-q"], "cat; echo end").wait()
         #expect(none == .init(status: .exited(0), out: "end\n", err: ""))
     }
 
     /// A reader that takes nothing holds the command up; neither side puts it all into memory.
-    @Test func outputThatNobodyTakes() throws {
-        let line = "semq acquire --there -q \(Self.queue) -- sh -c 'yes | head -c 50000000; echo done >there'"
+    @Test(arguments: Transport.allCases) func outputThatNobodyTakes(_ transport: Transport) throws {
+        scene.transport = transport
+        let semq = acquire.joined(separator: " ")
+        let line = "\(semq) -q \(Self.queue) -- sh -c 'yes | head -c 50000000; echo done >there'"
         let reader = "until [ -e \(scene.sandbox.path("take")) ]; do sleep 0.02; done; exec wc -c"
         let running = try one.start(["sh", "-c", "\(line) | { \(reader); }"])
         #expect(Scene.comesToBe { (try? scene.status().holders.isEmpty) == false })
@@ -95,16 +101,20 @@ import Testing
         #expect(running.wait().out.trimmingCharacters(in: .whitespacesAndNewlines) == "50000000")
     }
 
-    @Test(arguments: [SIGINT, SIGTERM, SIGHUP, SIGUSR1]) func signals(_ signal: Int32) throws {
-        let running = try start(
-            ["-q"], "trap 'echo told; exit 9' \(signal); echo ready; while :; do sleep 0.02; done")
-        #expect(Event.happens { running.out == "ready\n" }, "\(running.err)")
-        kill(try #require(running.inside), signal)
-        #expect(running.wait() == .init(status: .exited(9), out: "ready\ntold\n", err: ""))
+    @Test(arguments: Transport.allCases) func signals(_ transport: Transport) throws {
+        scene.transport = transport
+        for signal in [SIGINT, SIGTERM, SIGHUP, SIGUSR1] {
+            let running = try start(
+                ["-q"], "trap 'echo told; exit 9' \(signal); echo ready; while :; do sleep 0.02; done")
+            #expect(Event.happens { running.out == "ready\n" }, "\(signal): \(running.err)")
+            kill(try #require(running.inside), signal)
+            #expect(running.wait() == .init(status: .exited(9), out: "ready\ntold\n", err: ""), "\(signal)")
+        }
         #expect(scene.becomesFree())
     }
 
-    @Test func aStopFromTheTerminal() throws {
+    @Test(arguments: Transport.allCases) func aStopFromTheTerminal(_ transport: Transport) throws {
+        scene.transport = transport
         let running = try start([], "echo ready; \(Self.untilGo)")
         #expect(Event.happens { running.out == "ready\n" }, "\(running.err)")
         kill(try #require(running.inside), SIGTSTP)
@@ -113,7 +123,8 @@ import Testing
         #expect(running.wait().status == .exited(0), "\(running.err)")
     }
 
-    @Test func whoCannotHaveItNow() throws {
+    @Test(arguments: Transport.allCases) func whoCannotHaveItNow(_ transport: Transport) throws {
+        scene.transport = transport
         let holder = try scene.holding("a", on: scene.client("two"))
         #expect(try start(["-n"], "echo in").wait().status == .exited(75))
         let late = try start(["-w", "0.5"], "echo in").wait()
@@ -128,9 +139,9 @@ import Testing
     // MARK: cuts
 
     /// Cut again and again, nothing is lost and nothing is there twice.
-    @Test(arguments: ["reset", "close", "half", "drop"], Transport.allCases)
-    func aConnectionThatBreaks(_ name: String, _ transport: Transport) throws {
-        let actions: [String: TestProxy.Action] = ["reset": .reset, "close": .close, "half": .half, "drop": .drop]
+    @Test(arguments: Breakage.allCases, Transport.allCases)
+    func aConnectionThatBreaks(_ breakage: Breakage, _ transport: Transport) throws {
+        scene.transport = transport
         let proxy = try scene.lab.proxy("way", to: scene.bench)
         #expect(try scene.sandbox.shell("seq 100000 > numbers").status == .exited(0))
         let line = """
@@ -138,12 +149,12 @@ import Testing
             cat | tail -n 1
             """
         let running = try start(
-            ["-q", "--lease", "20"] + transport.options, at: "lab@way:board.queue", line,
+            ["-q", "--lease", "20"], at: "lab@way:board.queue", line,
             input: scene.sandbox.path("numbers"))
         for part in 1...3 {
             #expect(
                 Event.happens { running.out.split(separator: "\n").count >= part * 100 }, "\(running.err.suffix(500))")
-            try proxy.act(#require(actions[name]))
+            try proxy.act(breakage)
         }
         let result = running.wait()
         let numbers = (1...400).map(String.init)
@@ -154,7 +165,8 @@ import Testing
     }
 
     /// Longer than the lease: what runs there is dead before the next is in.
-    @Test func aCutThatIsTooLong() throws {
+    @Test(arguments: Transport.allCases) func aCutThatIsTooLong(_ transport: Transport) throws {
+        scene.transport = transport
         let running = try start(
             ["--lease", "5"],
             "trap '' TERM; echo ready; while :; do read now _ </proc/uptime; echo $now >>alive; sleep 0.02; done")
@@ -172,7 +184,8 @@ import Testing
     }
 
     /// Nobody is left who renews the lease.
-    @Test func theClientIsKilled() throws {
+    @Test(arguments: Transport.allCases) func theClientIsKilled(_ transport: Transport) throws {
+        scene.transport = transport
         let running = try start(["-q", "--lease", "5"], "echo $$ >pid; exec sleep 1000")
         #expect(Event.happens { !file("pid").isEmpty }, "\(running.err)")
         let next = try scene.waiting("b", on: scene.client("two"))
@@ -184,13 +197,15 @@ import Testing
     }
 
     /// It has no turn of its own that could be ended: it runs under the permit of the command around it.
-    @Test func aNestedOneWhoseClientIsKilled() throws {
+    @Test(arguments: Transport.allCases) func aNestedOneWhoseClientIsKilled(_ transport: Transport) throws {
+        scene.transport = transport
         let inner = "trap '' TERM; echo $$ >pid; setsid sleep 1000 & while :; do sleep 1; done"
         try scene.sandbox.write("inner", inner)
-        let line = "semq acquire --there -q --lease 5 \(Self.queue) -- sh -c \"$(cat \(scene.sandbox.path("inner")))\""
-        let outer = try one.start([
-            "semq", "acquire", "-q", Self.queue, "--", "sh", "-c", "\(line); echo outer goes on",
-        ])
+        let semq = acquire.joined(separator: " ")
+        let line = "\(semq) -q --lease 5 \(Self.queue) -- sh -c \"$(cat \(scene.sandbox.path("inner")))\""
+        let outer = try one.start(
+            ["semq", "acquire", "-q"] + transport.options
+                + [Self.queue, "--", "sh", "-c", "\(line); echo outer goes on"])
         #expect(Event.happens { !file("pid").isEmpty }, "\(outer.err)")
         let next = try scene.waiting("b", on: scene.client("two"))
         let clients = try one.processes().filter { $0.words.contains("--there") }
@@ -204,8 +219,9 @@ import Testing
     }
 
     /// The command that is silent goes on, and keeps its turn.
-    @Test func theAgentIsKilled() throws {
-        let running = try start(["--lease", "5"], "echo ready; \(Self.untilGo); : >end")
+    @Test(arguments: Transport.allCases) func theAgentIsKilled(_ transport: Transport) throws {
+        scene.transport = transport
+        let running = try start(["--lease", "20"], "echo ready; \(Self.untilGo); : >end")
         #expect(Event.happens { running.out == "ready\n" }, "\(running.err)")
         for agent in try scene.agents() { kill(agent.pid, SIGKILL) }
         #expect(Event.happens(within: 30) { running.hasEnded })
