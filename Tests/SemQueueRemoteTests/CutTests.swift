@@ -32,9 +32,9 @@ import Testing
     // MARK: short cuts
 
     /// Less than 0.6 of the lease: the command never notices.
-    @Test(arguments: [TestHost.Direction.both, .into, .out]) func aShortCutWhileHolding(
-        _ direction: TestHost.Direction
-    ) throws {
+    @Test(arguments: [TestHost.Direction.both, .into, .out], Transport.allCases)
+    func aShortCutWhileHolding(_ direction: TestHost.Direction, _ transport: Transport) throws {
+        scene.transport = transport
         let holder = try scene.holding("a", on: one, Self.steady)
         let before = try scene.status().holders
         let next = try scene.waiting("b", on: two, Self.steady)
@@ -53,7 +53,8 @@ import Testing
         #expect(scene.becomesFree())
     }
 
-    @Test func aShortCutWhileWaitingKeepsThePlace() throws {
+    @Test(arguments: Transport.allCases) func aShortCutWhileWaitingKeepsThePlace(_ transport: Transport) throws {
+        scene.transport = transport
         let holder = try scene.holding("a", on: one, Self.steady)
         let next = try scene.waiting("b", on: two, Self.steady)
         let ticket = try #require(try scene.status().waiting.first?.ticket)
@@ -71,7 +72,8 @@ import Testing
     }
 
     /// Its turn comes while it is cut off: it is passed at once, and is the next when it is back.
-    @Test func aWaiterThatIsCutOffBlocksNobody() throws {
+    @Test(arguments: Transport.allCases) func aWaiterThatIsCutOffBlocksNobody(_ transport: Transport) throws {
+        scene.transport = transport
         let long = ["--lease", "60"]
         let holder = try scene.holding("a", on: one, long)
         let next = try scene.waiting("b", on: two, long)
@@ -123,7 +125,9 @@ import Testing
     }
 
     /// One side knows nothing of the connection any more, the other still believes in it.
-    @Test(arguments: [true, false]) func aHalfOpenConnection(theHostBelievesInIt: Bool) throws {
+    @Test(arguments: [true, false], Transport.allCases)
+    func aHalfOpenConnection(theHostBelievesInIt: Bool, _ transport: Transport) throws {
+        scene.transport = transport
         let holder = try scene.holding("a", on: one, Self.steady)
         let next = try scene.waiting("b", on: two, Self.steady)
         try scene.bench.drop(one)
@@ -144,7 +148,9 @@ import Testing
 
     /// All that the holder has started is dead before anybody else is let in; that it doesn't heed SIGTERM, and that
     /// a part of it has left its session, doesn't matter.
-    @Test(arguments: ["d", "dt"]) func aLongCutWhileHolding(_ manners: String) throws {
+    @Test(arguments: ["d", "dt"], Transport.allCases)
+    func aLongCutWhileHolding(_ manners: String, _ transport: Transport) throws {
+        scene.transport = transport
         let holder = try scene.holding("a", on: one, manners: manners)
         let next = try scene.waiting("b", on: two)
         try scene.bench.drop(one)
@@ -164,7 +170,8 @@ import Testing
     }
 
     /// Its turn was ended with a long grace, and then its connection: the lease doesn't wait for the grace.
-    @Test func aLongCutWhileATurnIsBeingEnded() throws {
+    @Test(arguments: Transport.allCases) func aLongCutWhileATurnIsBeingEnded(_ transport: Transport) throws {
+        scene.transport = transport
         let holder = try scene.holding("a", on: one, manners: "dt")
         let next = try scene.waiting("b", on: two)
         let ticket = try #require(try scene.status().holders.first).ticket
@@ -182,7 +189,8 @@ import Testing
         #expect(scene.becomesFree())
     }
 
-    @Test func aLongCutWhileWaiting() throws {
+    @Test(arguments: Transport.allCases) func aLongCutWhileWaiting(_ transport: Transport) throws {
+        scene.transport = transport
         let holder = try scene.holding("a", on: one)
         let next = try scene.waiting("b", on: two)
         try scene.bench.drop(two)
@@ -193,7 +201,8 @@ import Testing
         #expect(scene.becomesFree())
     }
 
-    @Test func aLongCutWhileWaitingWithRetries() throws {
+    @Test(arguments: Transport.allCases) func aLongCutWhileWaitingWithRetries(_ transport: Transport) throws {
+        scene.transport = transport
         let long = ["--lease", "60"]
         let holder = try scene.holding("a", on: one, long)
         let next = try scene.waiting("b", on: two, ["--retry-connect", "60"])
@@ -209,7 +218,8 @@ import Testing
     }
 
     /// Guarantee 5 is given up, and semq says so.
-    @Test func aLongCutWhereTheLossIsOnlyAWarning() throws {
+    @Test(arguments: Transport.allCases) func aLongCutWhereTheLossIsOnlyAWarning(_ transport: Transport) throws {
+        scene.transport = transport
         let holder = try scene.holding("a", on: one, ["--on-lost", "warn"])
         let next = try scene.waiting("b", on: two)
         try scene.bench.drop(one)
@@ -228,7 +238,8 @@ import Testing
 
     // MARK: the host's side
 
-    @Test func sshdsChildIsKilled() throws {
+    @Test(arguments: Transport.allCases) func sshdsChildIsKilled(_ transport: Transport) throws {
+        scene.transport = transport
         let holder = try scene.holding("a", on: one, ["--lease", "60"])
         let next = try scene.waiting("b", on: two, ["--lease", "60"])
         try scene.bench.signal(.kill)
@@ -256,7 +267,9 @@ import Testing
     }
 
     /// An agent that died is not resumed; what the lock was for is dead before the next one's turn.
-    @Test(arguments: ["d", "dt"]) func aHoldersAgentIsKilled(_ manners: String) throws {
+    @Test(arguments: ["d", "dt"], Transport.allCases)
+    func aHoldersAgentIsKilled(_ manners: String, _ transport: Transport) throws {
+        scene.transport = transport
         let holder = try scene.holding("a", on: one, Self.steady, manners: manners)
         let agent = try #require(try scene.agents().first?.pid)
         let next = try scene.waiting("b", on: two)
@@ -269,9 +282,14 @@ import Testing
         #expect(scene.becomesFree())
     }
 
-    /// Its record is gone with it: whoever finds that waits for as long as any lease may be.
-    @Test(arguments: ["truncate -s 0 board.queue", "yes garbage | head -c 65536 | dd of=board.queue conv=notrunc"])
-    func aHoldersAgentIsKilledAndTheFileDamaged(_ damage: String) throws {
+    /// Its record is gone with it: whoever finds that waits for as long as any lease may be. One way for each damage:
+    /// that time is long.
+    @Test(
+        arguments: zip(
+            ["truncate -s 0 board.queue", "yes garbage | head -c 65536 | dd of=board.queue conv=notrunc"],
+            Transport.allCases))
+    func aHoldersAgentIsKilledAndTheFileDamaged(_ damage: String, _ transport: Transport) throws {
+        scene.transport = transport
         let holder = try scene.holding("a", on: one, manners: "dt")
         let agent = try #require(try scene.agents().first?.pid)
         let next = try scene.waiting("b", on: two)
@@ -285,7 +303,8 @@ import Testing
         #expect(try #require(scene.timeline.smallestMargin) > 50_000_000_000)
     }
 
-    @Test func aWaitersAgentIsKilled() throws {
+    @Test(arguments: Transport.allCases) func aWaitersAgentIsKilled(_ transport: Transport) throws {
+        scene.transport = transport
         let holder = try scene.holding("a", on: one)
         let next = try scene.waiting("b", on: two)
         kill(try #require(try scene.agents().last?.pid), SIGKILL)
@@ -297,7 +316,8 @@ import Testing
     }
 
     /// The kernel keeps the lock for it; its client can't know that, and has ended its command.
-    @Test func aHoldersAgentStandsStill() throws {
+    @Test(arguments: Transport.allCases) func aHoldersAgentStandsStill(_ transport: Transport) throws {
+        scene.transport = transport
         let holder = try scene.holding("a", on: one)
         let agent = try #require(try scene.agents().first?.pid)
         let next = try scene.waiting("b", on: two)
@@ -312,7 +332,8 @@ import Testing
     }
 
     /// It can't block the team for more than seconds.
-    @Test func aWaitersAgentStandsStill() throws {
+    @Test(arguments: Transport.allCases) func aWaitersAgentStandsStill(_ transport: Transport) throws {
+        scene.transport = transport
         let holder = try scene.holding("a", on: one)
         let next = try scene.waiting("b", on: two, ["--retry-connect", "60"])
         let agent = try #require(try scene.agents().last?.pid)
@@ -327,7 +348,8 @@ import Testing
         #expect(scene.becomesFree(within: 2 * Scene.lease))
     }
 
-    @Test func theHostIsRebooted() throws {
+    @Test(arguments: Transport.allCases) func theHostIsRebooted(_ transport: Transport) throws {
+        scene.transport = transport
         let holder = try scene.holding("a", on: one, manners: "dt")
         let next = try scene.waiting("b", on: two, ["--retry-connect", "60"])
         try scene.bench.reboot(uptime: 1)
@@ -338,7 +360,8 @@ import Testing
         #expect(scene.becomesFree())
     }
 
-    @Test func sshdIsStoppedAndStarted() throws {
+    @Test(arguments: Transport.allCases) func sshdIsStoppedAndStarted(_ transport: Transport) throws {
+        scene.transport = transport
         let holder = try scene.holding("a", on: one, ["--lease", "60"])
         let next = try scene.waiting("b", on: two, ["--lease", "60"])
         try scene.bench.sshd(.stop)
@@ -354,7 +377,8 @@ import Testing
     }
 
     /// Nobody can tell it, and its lease outlasts what a release waits for a holder that can be told.
-    @Test func aCutOffHoldersTurnIsEnded() throws {
+    @Test(arguments: Transport.allCases) func aCutOffHoldersTurnIsEnded(_ transport: Transport) throws {
+        scene.transport = transport
         let holder = try scene.holding("a", on: one, ["--lease", "15"])
         try scene.bench.drop(one)
         try scene.bench.resetConnections(one)
