@@ -8,10 +8,17 @@ package final class HostWatch: Sendable {
         /// As last seen, by the name of the queue.
         var statuses: [String: QueueStatus]
         /// When all was answered last.
-        var seen = Timestamp.now()
-        var cutSince: Timestamp?
+        var seen = Moment()
+        var cutSince: Moment?
         var news: [String] = []
         var failure: SemaphoreError?
+    }
+
+    private struct Moment {
+        /// For people.
+        let time = Timestamp.now()
+        /// For spans: the wall clock may be set meanwhile.
+        let sinceBoot = Duration.sinceBoot()
     }
 
     /// From the end of one look to the next. An answer may be a megabyte.
@@ -40,7 +47,7 @@ package final class HostWatch: Sendable {
     }
 
     /// Since when there has been no connection; nil while there is one.
-    package var cutSince: Timestamp? { state.withLock { $0.cutSince } }
+    package var cutSince: Timestamp? { state.withLock { $0.cutSince?.time } }
 
     /// What people should know and have not been told.
     package func news() -> [String] {
@@ -83,11 +90,11 @@ package final class HostWatch: Sendable {
 
     private func heal() {
         state.withLock { state in
-            state.seen = .now()
+            state.seen = Moment()
             guard let since = state.cutSince else { return }
             state.cutSince = nil
             state.news.append(
-                "\(semaphores[0].host.name): connected again after \(since.age(at: .now()).rounded)")
+                "\(semaphores[0].host.name): connected again after \((.sinceBoot() - since.sinceBoot).rounded)")
         }
     }
 }
