@@ -1,3 +1,5 @@
+import Glibc
+
 /// Who was inside when, by what the commands themselves have written: see Tests/Worker.
 struct Timeline {
     struct Entry {
@@ -10,6 +12,13 @@ struct Timeline {
         var last: Int64
         /// It left in good order.
         var hasLeft = false
+    }
+
+    /// By the same clock.
+    static var now: Int64 {
+        var time = timespec()
+        clock_gettime(CLOCK_BOOTTIME, &time)
+        return Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)
     }
 
     /// In the order of their entry.

@@ -58,9 +58,11 @@ package final class TestLab: Sendable {
 
     /// Makes a host without sshd that has all of this machine's programs, `semq` in PATH, and a home with keys for
     /// all the others.
-    /// - Parameter sees: folders and files of this machine that are there too, beside those of the system.
-    package func client(_ name: String, sees: [String] = []) throws -> TestHost {
-        let client = try create(name, ["client": true, "see": sees])
+    /// - Parameters:
+    ///   - sees: folders and files of this machine that are there too, beside those of the system.
+    ///   - hasClock: as in ``HostOptions``.
+    package func client(_ name: String, sees: [String] = [], hasClock: Bool = false) throws -> TestHost {
+        let client = try create(name, ["client": true, "see": sees, "clock": hasClock])
         try client.put(Sandbox.binary, at: "/usr/local/bin/semq")
         return client
     }
