@@ -48,7 +48,7 @@ class Evidence:
     kills: dict = field(default_factory=dict)  # pid of a worker: the moment before its SIGKILL, ns
     spawned: dict = field(default_factory=dict)  # job: ns
     priority: dict = field(default_factory=dict)  # job: its priority, where it isn't 0
-    stopped: dict = field(default_factory=dict)  # job: [(from, to)] while its semq stood still
+    stopped: dict = field(default_factory=dict)  # job: [(from, to)] while it stood still, or was cut off; to: None, ever
     signs: dict = field(default_factory=dict)  # job: the last sign of life of any of its processes, ns
     lost: set = field(default_factory=set)  # jobs whose semq has said that the lock was lost
     expired: set = field(default_factory=set)  # tickets of holders that never said goodbye
@@ -76,6 +76,7 @@ class Findings:
     recovery: tuple = (0, "")  # ns, what it was
     recoveries: int = 0
     losses: int = 0  # locks lost while the command was inside
+    unseen: list = field(default_factory=list)  # jobs of those whose semq was dead, and could not say so
     margin: tuple = None  # ns, what: least time from a lost holder's last sign of life to the next entry
     silent_margin: tuple = None  # the same of those that never said goodbye
     handover: tuple = None  # ns, what: most time of that kind
@@ -129,6 +130,8 @@ def _close(section, evidence, found):
         if killed:
             section.ended_by = "kill"
         elif section.lost or section.job in evidence.unwatched:
+            if not section.lost:
+                found.unseen.append(section.job)
             section.ended_by, section.lost = "semq", True
         else:
             found.vanished.append(f"entered and was never seen to leave or be killed: {section}")
@@ -233,8 +236,10 @@ def _inversions(order, evidence, found):
         if any(since <= lost <= section.entry for lost in evidence.headers_lost):
             continue  # it may have come later: the numbers tell nothing
         found.inversions += 1
+        # No later than this the other one was granted, which its token tells.
+        granted = ahead.token * 1000 - evidence.clock[1] - 1_000_000
         stops = evidence.stopped.get(section.job, ())
-        if any(start <= ahead.entry for start, _ in stops):
+        if any(start <= ahead.entry and (end is None or end >= granted) for start, end in stops):
             found.passed += 1
         else:
             found.unexplained.append(f"granted later though its ticket is earlier:\n      {ahead}\n      {section}")

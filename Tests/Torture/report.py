@@ -65,7 +65,7 @@ def check_exclusion(checks, each):
     checks.nothing(each.leaks, f"leaks of slots {at}")
     checks.nothing(found.vanished, f"commands ended by nobody known {at}")
     odd = [text for _, _, text in each.odd_exits]
-    checks.nothing(odd, f"jobs that nothing was done to failed {at}")
+    checks.nothing(odd, f"jobs ended as nothing that was done to them explains {at}")
     checks.nothing(each.problems, f"problems {at}")
 
 

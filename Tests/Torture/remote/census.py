@@ -1,8 +1,10 @@
 """One look at the processes of all test hosts."""
 
 import os
+import sys
 import time
 from dataclasses import dataclass
+from ipaddress import ip_address
 
 
 @dataclass
@@ -29,6 +31,28 @@ class Process:
         """Carries a connection: a program of the host's, or one of semq's own."""
         return self.name == "ssh" or self.name in ("exe", "semq") and self.arguments()[1:2] == ["link"]
 
+    def variable(self, name):
+        """Of the environment that it was started with."""
+        try:
+            with open(f"/proc/{self.pid}/environ", "rb") as file:
+                lines = file.read().decode(errors="replace").split("\0")
+        except OSError:
+            return None
+        return next((line.split("=", 1)[1] for line in lines if line.startswith(f"{name}=")), None)
+
+    def connections(self):
+        """((address, port), (address, port)), its own end first, of the TCP connections that it has a share in."""
+        try:
+            links = [os.readlink(entry.path) for entry in os.scandir(f"/proc/{self.pid}/fd")]
+            sockets = {link[len("socket:[") : -1] for link in links if link.startswith("socket:[")}
+            rows = []
+            for name in ("tcp", "tcp6"):
+                with open(f"/proc/{self.pid}/net/{name}") as file:
+                    rows += [line.split() for line in file][1:]
+        except OSError:
+            return []
+        return [(_end(words[1]), _end(words[2])) for words in rows if words[9] in sockets]
+
     def has_open(self, name):
         """Whether it has a file of that name open."""
         try:
@@ -50,6 +74,13 @@ class Process:
         except OSError:
             pass
         return found
+
+
+def _end(text):
+    """As /proc/net/tcp writes it: the address in words of the machine's order of bytes."""
+    address, port = text.split(":")
+    words = [address[i : i + 8] for i in range(0, len(address), 8)]
+    return str(ip_address(b"".join(int(word, 16).to_bytes(4, sys.byteorder) for word in words))), int(port, 16)
 
 
 class Census:

@@ -5,7 +5,7 @@ import time
 
 import processes
 from remote import plan
-from remote.census import Census
+from remote.harm import Act
 from remote.site import SEMAPHORES
 
 
@@ -14,13 +14,8 @@ class Network:
         self._round = round
         self._site = round.site
         self._sshd_runs = True
-        self._off = set()  # seats
-
-    @property
-    def is_down(self):
-        """Nobody gets a connection to the semaphore's host."""
-        bench = self._site.bench
-        return bench.is_cut or not bench.init or not self._sshd_runs
+        self._shut = None  # the harm that it is that sshd doesn't
+        self._cuts, self._off = {}, {}  # seat: the harm that it is
 
     def do(self, fault):
         if fault.kind in plan.AIMABLE and fault.draw["aimed"]:
@@ -49,8 +44,7 @@ class Network:
         elif fault.kind == "session killed":
             return self._kill_session(fault, number)
         elif fault.kind == "connections reset":
-            self._begun(fault, [desk])
-            self._site.lab.post(lambda _: None, do="reset", name=desk.name)
+            self._reset(desk, self._begun(fault, [desk]))
             self._stay(fault, number, 1.5)
         elif desk.is_cut:
             return False
@@ -64,12 +58,20 @@ class Network:
         if number is not None and fault.draw["instant"] <= 1:
             self._round.stay(number, seconds)
 
-    def _begun(self, fault, seats):
+    def _begun(self, fault, seats, joined=None):
+        """Returns the moment, and the jobs that had an agent in the queue then."""
+        if joined is None:
+            joined = self._round.joined(self._round.look())
         moment = time.monotonic_ns()
         self._round.done[fault.kind] += 1
-        desks = self._site.desks if any(seat.is_local for seat in seats) else seats
-        self._round.shake(self._round.running(desks))
         self._round._note(moment, f"{fault.kind}: {', '.join(seat.name for seat in seats)} {fault.draw}")
+        return moment, joined
+
+    def _harm(self, seat, act, what, began, end=None):
+        """All clients that are behind it."""
+        moment, joined = began
+        desks = self._site.desks if seat.is_local else [seat]
+        return self._round.harms.to_hosts([desk.name for desk in desks], act, what, moment, end, joined)
 
     # Packets
 
@@ -77,7 +79,7 @@ class Network:
         if seat.is_cut or not seat.init:
             self._round._after(0.2, lambda: self.do(fault))
             return
-        self._begun(fault, [seat])
+        self._cuts[seat] = self._harm(seat, Act.APART, fault.kind, self._begun(fault, [seat]))
         seat.is_cut = True
         action = "reject" if fault.kind == "connections refused" else "drop"
         direction = fault.draw.get("direction", "both")
@@ -86,15 +88,22 @@ class Network:
             do=action, name=seat.name, direction=direction)
 
     def _heal(self, seat):
-        if not seat.init:
-            seat.is_cut = False  # once it is on again
-            return
-
         def healed(_):
             seat.is_cut = False
-            self._round._note(time.monotonic_ns(), f"healed: {seat.name}")
+            moment = time.monotonic_ns()
+            if harm := self._cuts.pop(seat, None):
+                harm.end = moment
+            self._round._note(moment, f"healed: {seat.name}")
+
+        if not seat.init:
+            healed(None)  # once it is on again
+            return
 
         self._site.lab.post(healed, do="heal", name=seat.name)
+
+    def _reset(self, desk, began):
+        self._harm(desk, Act.BROKEN, "connections reset", began, began[0])
+        self._site.lab.post(lambda _: None, do="reset", name=desk.name)
 
     # sshd
 
@@ -103,39 +112,42 @@ class Network:
             self._round._after(0.2, lambda: self.do(fault))
             return
         desk = self._site.desks[int(fault.draw["target"] * len(self._site.desks))]
-        self._begun(fault, [self._site.bench])
+        began = self._begun(fault, [self._site.bench])
+        self._shut = self._harm(self._site.bench, Act.SHUT, fault.kind, began)
         self._sshd_runs = False
         self._site.lab.post(lambda _: None, do="sshd", name=SEMAPHORES, action="stop")
         if desk.init:
             # Somebody has to want a new connection.
-            self._site.lab.post(lambda _: None, do="reset", name=desk.name)
+            self._reset(desk, began)
         self._round._after(fault.draw["seconds"], self._start_sshd)
 
     def _start_sshd(self):
+        def started(_):
+            if self._shut:
+                self._shut.end = time.monotonic_ns()
+                self._round._note(self._shut.end, "sshd started")
+            self._shut = None
+
         if not self._sshd_runs and self._site.bench.init:
-            self._site.lab.post(lambda _: None, do="sshd", name=SEMAPHORES, action="start")
-            self._round._note(time.monotonic_ns(), "sshd started")
+            self._site.lab.post(started, do="sshd", name=SEMAPHORES, action="start")
         self._sshd_runs = True
 
     def _kill_session(self, fault, number):
-        census = Census()
-        bench = self._site.bench
-        sessions = []
-        if number is not None:
-            agent = self._round.signals.holding_agent(census, number)
-            session = agent and census.ancestor(agent, "sshd")
-            sessions = [session] if session else []
-        if not sessions:
-            servers = [each for each in census.on(bench.init) if each.name.startswith("sshd")]
-            sessions = [each for each in servers if census.ancestor(each, "sshd")]
+        """Of that job, or of any whose it is can be told."""
+        census, owners = self._round.look(), self._round.owners
+        servers = [each for each in census.on(self._site.bench.init) if each.name.startswith("sshd")]
+        sessions = [(owners.of_session(each), each) for each in servers if census.ancestor(each, "sshd")]
+        sessions = [each for each in sessions if each[0] is not None and number in (None, each[0])]
         if not sessions:
             return False
-        victim = sessions[int(fault.draw["target"] * len(sessions))]
+        owner, victim = sessions[int(fault.draw["target"] * len(sessions))]
+        joined = self._round.joined(census)
         moment = processes.send(victim.pid, signal.SIGKILL, victim.name)
         if moment is None:
             return False
-        # Whose it is can't be seen.
-        self._begun(fault, [bench])
+        self._begun(fault, [self._site.bench], joined)
+        what = f"{fault.kind}: process {victim.pid} ({victim.name})"
+        self._round.harms.to_job(owner, Act.BROKEN, what, moment, moment, joined)
         self._stay(fault, number, 1.5)
         return True
 
@@ -145,12 +157,15 @@ class Network:
         if not seat.init or (seat.is_local and not self._sshd_runs):
             self._round._after(0.2, lambda: self.do(fault))
             return
-        self._begun(fault, [seat])
-        self._off.add(seat)
+        began = self._begun(fault, [seat])
         moment = time.monotonic_ns()
+        self._off[seat] = self._harm(seat, Act.APART, fault.kind, began)
+        orphaned = self._harm(seat, Act.ORPHANED, fault.kind, began) if seat.is_local else None
         self._round.killed_on(seat, moment)
 
         def gone():
+            if orphaned:
+                orphaned.end = time.monotonic_ns()
             # Some may have begun since.
             self._round.killed_on(seat, moment)
             self._round._after(fault.draw["seconds"], lambda: self._boot(seat))
@@ -160,10 +175,11 @@ class Network:
     def _boot(self, seat):
         if seat not in self._off:
             return
-        self._off.discard(seat)
+        harm = self._off.pop(seat)
 
         def ready():
-            self._round._note(time.monotonic_ns(), f"on again: {seat.name}")
+            harm.end = time.monotonic_ns()
+            self._round._note(harm.end, f"on again: {seat.name}")
 
         self._site.boot(seat, ready)
 

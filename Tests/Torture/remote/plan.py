@@ -8,6 +8,7 @@ HOSTS, EACH = 4, 3  # client hosts, and jobs kept in flight on each
 LOCAL = 3  # jobs kept in flight on the semaphore's own host
 FLIGHT = HOSTS * EACH + LOCAL
 LEASE = 5  # seconds
+RETRIED = 30  # s, by those who keep trying to connect
 AGENT_RESTS = 30  # s without a request, then it leaves
 
 # How often a minute.
@@ -123,7 +124,7 @@ def draw_remote_options(seed, concurrency, number):
     dice = random.Random(f"{seed}/{concurrency}/remote options/{number}")
     options = ["--lease", str(LEASE)]
     if dice.random() < 0.6:
-        options += ["--retry-connect", "30"]
+        options += ["--retry-connect", str(RETRIED)]
     if dice.random() < 0.5:
         options += ["--rsh", "ssh"]
     return tuple(options)

@@ -3,6 +3,7 @@
 import report
 from plan import JOBS
 from remote import plan as remote_plan
+from remote.harm import LOST
 
 MINIMUM, MINIMUM_SECONDS = 20, 60
 LONG_SECONDS = 240  # in which every kind of fault comes
@@ -58,11 +59,11 @@ def figures(rounds):
         table.times(name, lambda each: (measured(each, name) or [None])[0], choose)
     table.times("longest without a grant", lambda each: each.findings.silence[0], max)
     for each in rounds:
+        if each.stalled:
+            print(f"at N = {each.concurrency} the machine let nobody run for {each.stalled / 1e9:.1f} s in all")
         for name, _ in TIMES:
             if measured(each, name):
                 print(f"{name} at N = {each.concurrency}: {measured(each, name)[1]}")
-        for text in each.findings.unexplained[:3]:
-            print(f"an inversion at N = {each.concurrency} that no fault explains: {text}")
     report.exits(rounds)
 
 
@@ -70,7 +71,9 @@ def checks(rounds, seconds, without):
     checks = report.Checks()
     for each in rounds:
         report.check_exclusion(checks, each)
-        checks.nothing(each.findings.trees, f"trees alive after the next grant at concurrency {each.concurrency}")
+        at = f"at concurrency {each.concurrency}"
+        checks.nothing(each.findings.trees, f"trees alive after the next grant {at}")
+        checks.nothing(each.findings.unexplained, f"inversions that nothing done to the one who was passed explains {at}")
     if seconds >= MINIMUM_SECONDS and not without:
         for what, count in (("cuts", cuts), ("kills", kills), ("resumes", lambda each: each.told["resumed"])):
             total = sum(map(count, rounds))
@@ -89,4 +92,6 @@ def self_test(unlocked, strays):
     for each in strays:
         checks.check(each.findings.losses, "no lock was lost")
         checks.check(each.findings.trees, "no tree was seen alive after the next grant")
+        noticed = any(code == LOST for _, code, _ in each.odd_exits)
+        checks.check(noticed, "a lock that was lost for no reason, as far as the oracle was told, was not noticed")
     return checks

@@ -13,16 +13,15 @@ import processes
 from drive import Drive
 from remote import plan
 from remote.census import Census
+from remote.harm import LOST, NOT_GRANTED, SURVIVED, UNREACHABLE, Act, Course, Harms
 from remote.network import Network
+from remote.owners import Owners
 from remote.signals import Signals
 from remote.signs import MOST_JOBS, Signs
 from remote.site import SEMAPHORES, USER
+from remote.stalls import Stalls
 from semq import Semq, Unlocked
 
-# Exit codes of semq.
-IO_ERROR, UNREACHABLE, NOT_GRANTED, LOST = 74, 69, 75, 76
-# How a job may end that something was done to. The I/O error: how a command ended whose guardian was killed.
-ENDS = {0, IO_ERROR, UNREACHABLE, NOT_GRANTED, LOST, -signal.SIGKILL}
 AIM = 3  # seconds
 RECENT = 300_000_000  # ns: processes give a sign of life each millisecond, if the machine lets them
 # What only a fault of the program itself is ended by.
@@ -49,7 +48,11 @@ class Round(Drive):
         self.here = kind("semq", self.path)
         self.there = kind("semq", f"{USER}@{SEMAPHORES}:{self.queue}")
         self.jobs = {}  # number: (Job, Seat, options)
-        self.shaken = set()  # jobs that a fault around them may have hit
+        self.ends = {}  # number: (exit code, ns) of jobs that have ended
+        self.harms = Harms()
+        self.owners = Owners(site)
+        self.stalls = Stalls()
+        self.stalled = 0  # ns
         self.told = Counter()  # by what the clients have said, see SAID
         self.left_over = 0  # processes, at the end
         self.network, self.signals = Network(self), Signals(self)
@@ -87,8 +90,6 @@ class Round(Drive):
             options += plan.draw_remote_options(self.seed, self.concurrency, job.number)
         self.jobs[job.number] = (job, seat, options)
         self.evidence.spawned[job.number] = time.monotonic_ns()
-        if not seat.is_local and (seat.is_cut or self.network.is_down):
-            self.shake([job.number])
         seat.start(job.number, os.path.join(self.said, str(job.number)), semq.acquire(options, command))
 
     def _wait(self, seconds):
@@ -96,6 +97,11 @@ class Round(Drive):
         self.ready = select.select(sources, [], [], seconds)[0]
 
     def _collect(self):
+        for start, end in self.stalls.take():
+            self.stalled += end - start
+            self._note(start, f"the machine let nobody run for {(end - start) / 1e9:.3f} s")
+            names = [seat.name for seat in self.site.desks]
+            self.harms.to_hosts(names, Act.APART, "the machine let nobody run", start, end)
         if self.site.lab.descriptor in self.ready:
             self.site.lab.receive()
         for seat in self.site.seats:
@@ -107,6 +113,7 @@ class Round(Drive):
         if number not in self.jobs:
             return  # a stray
         self.exits[code] += 1
+        self.ends[number] = (code, time.monotonic_ns())
         said = self._read_said(number)
         if code:
             self._note(time.monotonic_ns(), f"job {number} on {seat.name} ended with {code}")
@@ -116,22 +123,6 @@ class Round(Drive):
             seat.resting_until = time.monotonic_ns() + 300_000_000
         if -code in CRASHES or "Fatal error" in said:
             self.problems.append(f"job {number} crashed with {code}: {said}")
-        elif self.locked and code not in self._expected(number):
-            text = f"job {number} on {seat.name} ended with {code}: {' '.join(self.jobs[number][2])}: {said.strip()}"
-            self.odd_exits.append((time.monotonic(), code, text))
-
-    def _expected(self, number):
-        """Exit codes."""
-        job, seat, options = self.jobs[number]
-        if number in self.touched or number in self.shaken:
-            return ENDS
-        expected = {0}
-        if "-w" in options or "-n" in options:
-            expected.add(NOT_GRANTED)
-        # sshd turns some away when many come at once.
-        if not seat.is_local and "--retry-connect" not in options:
-            expected.add(UNREACHABLE)
-        return expected
 
     def _has_said(self, number):
         try:
@@ -152,12 +143,20 @@ class Round(Drive):
 
     # Who is where
 
-    def shake(self, numbers):
-        """Jobs that may fail, or be overtaken, for no fault of semq's."""
-        moment = time.monotonic_ns()
-        for number in numbers:
-            self.shaken.add(number)
-            self.evidence.stopped.setdefault(number, [(moment, None)])
+    def look(self):
+        """At all processes, remembering whose connections they are."""
+        census = Census()
+        self.owners.learn(census)
+        return census
+
+    def members(self, census):
+        """The agents that are in the queue."""
+        return [
+            each for each in census.on(self.site.bench.init) if each.is_agent() and each.has_open(self.queue)]
+
+    def joined(self, census):
+        """The jobs that have one."""
+        return frozenset(map(self.owners.of_agent, self.members(census))) - {None}
 
     def running(self, seats):
         return [number for seat in seats for number in seat.running if number in self.jobs]
@@ -236,6 +235,39 @@ class Round(Drive):
         seat.start(number + MOST_JOBS // 2, os.path.join(self.said, "strays"), words)
 
     # The end
+
+    def _judge(self):
+        self.stalls.end()
+        if self.strays:
+            # Of the self-test: as if all cuts had been such as a lease survives.
+            self.harms.shorten(int(0.9 * SURVIVED))
+        now = time.monotonic_ns()
+        courses = {number: self._course(number, now) for number in self.jobs}
+        self.evidence.stopped = {number: self.harms.aside(course) for number, course in courses.items()}
+        super()._judge()
+        if self.locked:
+            for number, (code, _) in self.ends.items():
+                if code not in self.harms.ends(courses[number]):
+                    self._odd(courses[number], code, f"ended with {code}")
+            for number in self.findings.unseen:
+                if not self.harms.may_lose(courses[number]):
+                    self._odd(courses[number], LOST, "lost its lock, as it seems")
+        return self
+
+    def _course(self, number, now):
+        _, seat, options = self.jobs[number]
+        _, ended = self.ends.get(number, (None, now))
+        words = self.entered.get(number)
+        entered = words and int(words[7])
+        return Course(number, options, seat.name, seat.is_local, self.evidence.spawned[number], ended, entered)
+
+    def _odd(self, course, code, what):
+        text = f"job {course.number} on {course.host} [{course.spawned / 1e9:.6f} … {course.ended / 1e9:.6f}] {what}"
+        text += f", in at {course.entered / 1e9:.6f}" if course.entered else ", never in"
+        text += f": {' '.join(course.options)}; done to it:"
+        text += "".join(f"\n      {harm}" for harm in self.harms.of(course)) or " nothing"
+        said = "".join(f"\n      said: {line}" for line in self._has_said(course.number).splitlines())
+        self.odd_exits.append((course.ended, code, text + said))
 
     def _drain(self):
         self.signals.end()

@@ -1,7 +1,8 @@
 // Sits on a test host and starts there what the torture run asks for, so that nobody has to enter the host's
 // namespaces for each job. Speaks on its standard streams, in lines:
 //
-//     JOB <tab> FILE <tab> WORD <tab> WORD …    starts the words as a command of that number; it prints into FILE
+//     JOB <tab> FILE <tab> WORD <tab> WORD …    starts the words as a command of that number; it prints into FILE,
+//                                               and finds the number in TORTURE_JOB
 //
 //     S JOB PID                                 it was started, or couldn't be: PID 0
 //     E JOB STATUS                              it has ended, with this status of wait(2)
@@ -35,7 +36,8 @@ static void tell(char kind, int job, int number) {
 
 static void start(char *line) {
     char *words[MOST_WORDS + 1] = {0};
-    int job = atoi(strsep(&line, "\t"));
+    const char *number = strsep(&line, "\t");
+    int job = atoi(number);
     const char *file = strsep(&line, "\t");
     for (int count = 0; line != NULL && count < MOST_WORDS; count++) words[count] = strsep(&line, "\t");
     int index = 0;
@@ -53,6 +55,7 @@ static void start(char *line) {
         dup2(output, 2);
         if (input > 2) close(input);
         if (output > 2) close(output);
+        setenv("TORTURE_JOB", number, 1);
         execvp(words[0], words);
         perror(words[0]);
         _exit(127);

@@ -7,8 +7,29 @@ import time
 
 import processes
 from remote import plan
-from remote.census import Census
+from remote.harm import NOTICED, Act
 
+# What a signal does to the job whose process it hits. The others do nothing to it that it may not outlast: whoever
+# holds can spare semq for a while, a guardian that stands still is set going by semq.
+ACTS = {
+    "SIGKILL semq waiting": Act.KILLED,
+    "SIGKILL semq holding": Act.KILLED,
+    "SIGKILL guardian": Act.UNGUARDED,
+    "SIGKILL command": Act.KILLED,
+    "SIGKILL link": Act.BROKEN,
+    "SIGKILL agent holding": Act.ORPHANED,
+    "SIGKILL agent waiting": Act.ORPHANED,
+    "SIGKILL relay": Act.BROKEN,
+    "SIGKILL semq and guardian": Act.KILLED,
+    "SIGKILL whole tree": Act.KILLED,
+    "SIGSTOP semq waiting": Act.APART,
+    "SIGSTOP link": Act.BROKEN,
+    "SIGSTOP agent holding": Act.APART,
+    "SIGSTOP agent waiting": Act.APART,
+    "SIGSTOP relay": Act.BROKEN,
+}
+# Another process of the job may be hit later, too.
+AGAIN = ("link", "relay", "agent waiting")
 SLOTS = (1 << 60) + (1 << 20)  # where semq locks them: two bytes each
 
 
@@ -16,7 +37,7 @@ class Signals:
     def __init__(self, round):
         self._round = round
         self._site = round.site
-        self._standing = {}  # pids that stand still: name
+        self._standing = {}  # pids that stand still: (name, the harm that it is)
 
     def do(self, fault):
         if fault.kind in plan.HELD:
@@ -25,43 +46,45 @@ class Signals:
             self._hit_any(fault, time.monotonic() + 5)
 
     def _hit_any(self, fault, until):
-        census = Census()
+        census = self._round.look()
         found = self._candidates(fault.kind.split(" ", 1)[1], census)
+        # Whose it is has to be known.
+        found = [(number, process) for number, process in found if number is not None and process]
         if found:
             number, process = found[int(fault.draw["target"] * len(found))]
-            if self._signal(fault, process, number):
+            if self._signal(fault, process, number, census):
                 return
         if time.monotonic() < until:
             self._round._after(0.05, lambda: self._hit_any(fault, until))
 
     def _candidates(self, what, census):
-        """(job or None, process): what a fault that is not aimed at a holder may be done to."""
-        bench = self._site.bench
+        """(job or None, process or None): what a fault that is not aimed at a holder may be done to."""
+        bench, owners = self._site.bench, self._round.owners
         if what == "semq waiting":
             jobs = [each for each in self._round.running(self._site.desks) if each not in self._round.entered]
-            fronts = [(each, self._front(census, each)) for each in jobs if each not in self._round.touched]
-            return [(number, front) for number, front in fronts if front]
+            return [(each, self._front(census, each)) for each in jobs if each not in self._round.touched]
         if what == "link":
-            return [(None, each) for desk in self._site.desks for each in census.on(desk.init) if each.is_link()]
-        agents = [each for each in census.on(bench.init) if each.is_agent()]
-        members = [each for each in agents if each.has_open(self._round.queue)]
+            links = [each for desk in self._site.desks for each in census.on(desk.init) if each.is_link()]
+            return [(owners.of_link(each), each) for each in links]
+        members = self._round.members(census)
         if what == "relay":
+            agents = [each for each in census.on(bench.init) if each.is_agent()]
             # An agent that is young may be about to join.
-            return [(None, each) for each in agents if each not in members and each.age > 0.3]
-        return [(None, each) for each in members if not self._slots(each)]
+            return [(owners.of_agent(each), each) for each in agents if each not in members and each.age > 0.3]
+        return [(owners.of_agent(each), each) for each in members if not self._slots(each)]
 
     def hit(self, fault, number, seat):
         """Done to one that holds. Returns whether it could be done."""
         if number in self._round.touched:
             return False
-        census = Census()
+        census = self._round.look()
         words = self._round.entered[number]
         what = fault.kind.split(" ", 1)[1]
         worker, guardian, beater = (census.find(seat.init, int(words[index]) - seat.place) for index in (5, 6, 10))
         front = self._front(census, number)
         if fault.kind in plan.LOCAL_ONLY:
             victims = [front, guardian] + ([worker] if what == "whole tree" else [])
-            return self._kill_several(fault, number, victims, beater if what == "whole tree" else None)
+            return self._kill_several(fault, number, victims, beater if what == "whole tree" else None, census)
         if what == "agent holding":
             process = self.holding_agent(census, number)
         else:
@@ -70,7 +93,7 @@ class Signals:
             return False
         if fault.kind == "SIGKILL command":
             self._end_beater(beater)
-        if not self._signal(fault, process, number):
+        if not self._signal(fault, process, number, census):
             return False
         if what != "command" and fault.draw["instant"] <= 1:
             self._round.stay(number, fault.draw.get("seconds", 2.0) + 0.5)
@@ -93,30 +116,36 @@ class Signals:
 
     # Doing it
 
-    def _signal(self, fault, process, number):
+    def _signal(self, fault, process, number, census):
         kind = getattr(signal, fault.kind.split()[0])
         if process.pid in self._standing:
             return False
         moment = processes.send(process.pid, kind, process.name)
         if moment is None:
             return False
-        self._begun(fault, moment, f"process {process.pid} ({process.name} {process.inner})", number)
+        what = f"process {process.pid} ({process.name} {process.inner})"
+        harm = self._begun(fault, moment, what, number, census)
         if kind == signal.SIGSTOP:
-            self._standing[process.pid] = process.name
+            self._standing[process.pid] = (process.name, harm)
             self._round._after(fault.draw["seconds"], lambda: self._go_on(process.pid))
-        elif number is not None:
+        elif ACTS[fault.kind] is Act.KILLED:
             self._killed(process, number, moment)
         return True
 
-    def _begun(self, fault, moment, what, number):
+    def _begun(self, fault, moment, what, number, census):
+        """Returns the harm that it is, if any, which lasts where somebody stands still."""
         self._round.done[fault.kind] += 1
-        self._round._note(moment, f"{fault.kind}: {what} of {'somebody' if number is None else f'job {number}'}")
-        if number is None:
-            # Whose link or agent it is can't be seen.
-            self._round.shake(self._round.running(self._site.desks))
-        else:
+        self._round._note(moment, f"{fault.kind}: {what} of job {number}")
+        if not fault.kind.endswith(AGAIN):
             self._round.touched.add(number)
-            self._round.shake([number])
+        act = ACTS.get(fault.kind)
+        if act is None:
+            return None
+        stands = fault.kind.startswith("SIGSTOP")
+        # While somebody on the way stands still, there is another way.
+        end = moment if not stands else moment + NOTICED if act is Act.BROKEN else None
+        joined = self._round.joined(census)
+        return self._round.harms.to_job(number, act, f"{fault.kind}: {what}", moment, end, joined)
 
     def _killed(self, process, number, moment):
         """What the oracle must know."""
@@ -140,7 +169,7 @@ class Signals:
             select.select([handle], [], [], 1)
         os.close(handle)
 
-    def _kill_several(self, fault, number, victims, beater):
+    def _kill_several(self, fault, number, victims, beater, census):
         if None in victims or victims[1].name != "semq-guardian":
             return False
         self._end_beater(beater)
@@ -153,13 +182,15 @@ class Signals:
                 self._killed(victims[turn], number, moment)
             elif index == 0:
                 return False
-        self._begun(fault, time.monotonic_ns(), "all of them", number)
+        self._begun(fault, time.monotonic_ns(), "all of them", number, census)
         return True
 
     def _go_on(self, pid):
-        name = self._standing.pop(pid, None)
+        name, harm = self._standing.pop(pid, (None, None))
         if name and processes.send(pid, signal.SIGCONT, name):
             self._round._note(time.monotonic_ns(), f"SIGCONT: process {pid} ({name})")
+        if harm and harm.act is Act.APART:
+            harm.end = time.monotonic_ns()
 
     def end(self):
         for pid in list(self._standing):
