@@ -93,6 +93,90 @@ import Testing
         #expect(oracle.complaint == nil)
     }
 
+    /// What can't be written down is not done, and can be done when there is room: nothing is lost meanwhile.
+    @Test func whatCannotBeWrittenIsNotDone() throws {
+        guard Machine.has(.program("strace", package: "strace")) else { return }
+        let sandbox = try Sandbox()
+        let queue = sandbox.path("board.queue")
+        let holder = try sandbox.starting("acquire", "-m", "works", queue, "--", "sleep", "600")
+        #expect(Event.happens { (try? sandbox.semq("status", queue).out.contains("works")) == true })
+        let waiter = try sandbox.starting("acquire", "-m", "next", queue, "--", "true")
+        func status() throws -> String { try sandbox.semq("status", "--json", queue).out }
+        #expect(Event.happens { (try? status().contains("next")) == true })
+        let before = try status()
+        let deeds: [(words: [String], says: String)] = [
+            (
+                ["release", "--ticket", "1", "--reason", "fire drill"],
+                "can't leave a message in the queue file: No space left on device"
+            ),
+            (
+                ["release", "--ticket", "2", "--reason", "fire drill"],
+                "can't leave a message in the queue file: No space left on device"
+            ),
+            (["set", "--pause", "recabling"], "can't write the queue file: No space left on device"),
+            (["set", "--concurrency", "2"], "can't write the queue file: No space left on device"),
+            (["set", "--resume"], "can't write the queue file: No space left on device"),
+        ]
+        for (words, says) in deeds {
+            let inject = ["pwrite64", "write"].flatMap { ["-e", "inject=\($0):error=ENOSPC"] }
+            let result = try sandbox.start(
+                ["strace", "-f", "-o", "trace", "-P", queue, "-P", queue + ".history"] + inject + [Sandbox.binary]
+                    + words + [queue]
+            ).wait()
+            #expect(result == .init(status: .exited(74), out: "", err: "semq: \(queue): \(says)\n"), "\(words)")
+            #expect(try status() == before, "\(words)")
+        }
+        #expect(try sandbox.semq("release", queue, "--ticket", "1", "--reason", "fire drill").status == .exited(0))
+        #expect(holder.wait().status == .exited(76))
+        #expect(waiter.wait().status == .exited(0))
+    }
+
+    /// The queue file has room for sixteen messages to those whose turn is ended; one more is refused, and can be left
+    /// when one of them has gone.
+    @Test func thereIsRoomForSixteenMessages() throws {
+        let sandbox = try Sandbox()
+        let queue = "board.queue"
+        func waiting() -> Int {
+            let status = (try? sandbox.semq("status", "--json", queue).out) ?? ""
+            return status.components(separatedBy: "\"ticket\"").count - 2
+        }
+        let holder = try sandbox.starting("acquire", "-q", queue, "--", "sleep", "600")
+        #expect(Event.happens { waiting() == 0 })
+        let waiters = try (1...17).map { number in
+            let waiter = try sandbox.starting("acquire", "-q", queue, "--", "true")
+            #expect(Event.happens { waiting() == number })
+            return waiter
+        }
+        // They hear nothing of it yet.
+        for waiter in waiters { waiter.send(SIGSTOP) }
+        func release(_ ticket: Int) throws -> Running {
+            try sandbox.starting("release", queue, "--ticket", "\(ticket)", "--reason", "enough", "--grace", "3600")
+        }
+        func messages() -> Int { sandbox.lines(queue).count { $0.contains("enough") } }
+        let releases = try (1...16).map { number in
+            let release = try release(number + 1)
+            #expect(Event.happens { messages() == number })
+            return release
+        }
+        let refused = try release(18).wait()
+        #expect(
+            refused
+                == .init(
+                    status: .exited(74), out: "",
+                    err: "semq: board.queue: can't leave a message in the queue file: "
+                        + "16 others have not been heard yet; try again when they have gone\n"))
+        for waiter in waiters { waiter.send(SIGCONT) }
+        for (waiter, release) in zip(waiters, releases) {
+            #expect(release.wait().status == .exited(0), "\(release.err)")
+            #expect(waiter.wait().status == .exited(76), "\(waiter.err)")
+        }
+        #expect(try release(18).wait().status == .exited(0))
+        #expect(waiters[16].wait().status == .exited(76))
+        #expect(!holder.hasEnded)
+        #expect(try release(1).wait().status == .exited(0))
+        #expect(holder.wait().status == .exited(76))
+    }
+
     /// `ulimit -f`: a write beyond it would kill whoever writes. The command finds it as it was.
     @Test(arguments: [0, 1, 8, 16]) func limitOfFileSizeStopsNothing(_ kilobytes: Int) throws {
         let sandbox = try Sandbox()

@@ -76,8 +76,14 @@ package struct Administration: QueueAdministration {
             }
             let note = Note(
                 queue: header.queue, ticket: ticket, grace: grace.nanoseconds / 1_000_000, by: by, reason: reason)
-            guard Notes.put(note, to: description) else {
-                throw SemaphoreError(.io, "\(file.path): can't leave a message in the queue file; is the disk full?")
+            switch Notes.put(note, to: description) {
+            case .left: break
+            case .full:
+                throw SemaphoreError(
+                    .io,
+                    "\(file.path): can't leave a message in the queue file: \(QueueFile.noteLines.count) others have not been "
+                        + "heard yet; try again when they have gone")
+            case .failed: throw SemaphoreError.system(.io, "can't leave a message in", file.path)
             }
             History(of: file.path).append(
                 .removed, at: .now(),

@@ -5,14 +5,21 @@ enum Notes {
             .lazy.map(\.record).first { $0.ticket == ticket }
     }
 
+    enum Outcome {
+        case left
+        /// As many living tickets have one as there are lines for them.
+        case full
+        /// errno tells why.
+        case failed
+    }
+
     /// Puts a note where no living ticket's note stands. Under the mutex.
-    /// - Returns: false when all lines are taken or the disk is full.
-    static func put(_ note: Note, to description: Description) -> Bool {
+    static func put(_ note: Note, to description: Description) -> Outcome {
         let taken = QueueFile.records(Note.self, in: QueueFile.noteLines, from: description)
             .filter { $0.record.ticket != note.ticket && description.isAlive($0.record.ticket) }
         guard let line = QueueFile.noteLines.first(where: { line in !taken.contains { $0.line == line } }) else {
-            return false
+            return .full
         }
-        return QueueFile.write(note.line, at: line, to: description)
+        return QueueFile.write(note.line, at: line, to: description) ? .left : .failed
     }
 }
