@@ -247,5 +247,40 @@ import Testing
             #expect(result.err.hasPrefix("semq: bench1:q: this key can only take turns, not "))
         }
         #expect(try semq(client, ["status", "bench1:/etc/passwd"]).status == .exited(77))
+        let there = try semq(client, ["acquire", "--there", "bench1:q", "--", "touch", "/srv/ran"])
+        #expect(there.status == .exited(77), "\(there)")
+        #expect(there.err == "semq: bench1:q: this key can only take turns, not run commands there\n")
+        // What leads out, by way of a real sshd.
+        #expect(try host.shell("ln -s /etc /srv/folder && ln -s /tmp/out /srv/file").status == .exited(0))
+        for name in ["folder/q", "../tmp/q", "q\nq", String(repeating: "x", count: 100_000)] {
+            let result = try semq(client, ["acquire", "-q", "-n", "bench1:\(name)", "--", "true"])
+            #expect(result.status == .exited(name.utf8.count > 99 ? 64 : 77), "\(result)")
+            #expect(result.err.utf8.count < 1024)
+        }
+        #expect(try semq(client, ["acquire", "-q", "-n", "bench1:file", "--", "true"]).status != .exited(0))
+        #expect(try host.shell("ls /srv/ran /etc/q /tmp/q /tmp/out 2>/dev/null").out == "")
+    }
+
+    /// `--existing` in the forced command: turns at queues that are there, and no others.
+    @Test func aRestrictedKeyMayBeKeptFromMakingQueues() throws {
+        guard Machine.has(.hosts) else { return }
+        let lab = try TestLab()
+        let client = try lab.client("client1")
+        let key = client.read("/root/.ssh/id_ed25519.pub").trimmingCharacters(in: .newlines)
+        let host = try lab.host(
+            "bench1",
+            HostOptions {
+                $0.authorizedKeys = "command=\"/opt/semq agent --restrict /srv --existing\",restrict \(key)\n"
+            })
+        #expect(try host.run("mkdir", "-p", "/opt", "/srv").status == .exited(0))
+        try host.put(Sandbox.binary, at: "/opt/semq")
+        #expect(try host.run("/opt/semq", "set", "/srv/old", "--concurrency", "1").status == .exited(0))
+        for options in [[], ["--concurrency", "1"]] {
+            let new = try semq(client, ["acquire"] + options + ["bench1:new", "--", "true"])
+            #expect(new.status == .exited(73), "\(new)")
+            #expect(new.err == "semq: bench1:new: there is no such queue, and --existing makes none\n")
+        }
+        #expect(try host.shell("ls /srv/new* 2>/dev/null").out == "")
+        #expect(try semq(client, ["acquire", "-q", "bench1:old", "--", "true"]).status == .exited(0))
     }
 }
