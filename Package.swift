@@ -19,11 +19,14 @@ let package = Package(
         .target(name: "SemQueue", dependencies: ["CSemQueue", "SSHTransport"]),
         .executableTarget(name: "SemQueueCLI", dependencies: ["CSemQueue", "SemQueue"]),
         .testTarget(
-            name: "SSHTransportTests", dependencies: ["SSHTransport", "SemQueueTestSupport"], exclude: ["hostile.py"]),
+            name: "SSHTransportTests", dependencies: ["SSHTransport", "SemQueueSessions", "SemQueueTestSupport"],
+            exclude: ["hostile.py"]),
+        .executableTarget(name: "SemQueueSessions", dependencies: ["SSHTransport"], path: "Tests/Sessions"),
         .testTarget(name: "SemQueueTests", dependencies: ["CSemQueue", "SemQueue"]),
         .target(name: "SemQueueTestSupport", path: "Tests/Support", exclude: ["hosts"]),
         .testTarget(
-            name: "SemQueueCLITests", dependencies: ["SemQueueCLI", "SemQueueInjector", "SemQueueTestSupport"]),
+            name: "SemQueueCLITests",
+            dependencies: ["SemQueueCLI", "SemQueueInjector", "SemQueueLibraryClient", "SemQueueTestSupport"]),
         .executableTarget(name: "SemQueueInjector", path: "Tests/Injector"),
         .executableTarget(name: "SemQueueWorker", path: "Tests/Worker"),
         .testTarget(
