@@ -4,38 +4,90 @@ import SemQueueTestSupport
 import Testing
 
 /// Many clients of one host, by sshd's own limits (MaxStartups 10:30:100, MaxSessions 10).
-@Suite(.onHosts) struct CrowdTests {
-    /// `SEMQ_TEST_CLIENTS=200` for as many as issue 3 names.
-    private static let count = ProcessInfo.processInfo.environment["SEMQ_TEST_CLIENTS"].flatMap { Int($0) } ?? 60
+@Suite(.onHosts, .serialized) struct CrowdTests {
+    /// Those who come one after the other, before all others come at once.
+    private static let orderly = 10
 
-    /// All come at once, all get their turn. Then the host loses all connections, while nobody is let in, and has them
-    /// all back.
-    @Test func aCrowdAndAStorm() throws {
+    private struct Crowd {
+        let scene: Scene
+        let holder: Scene.Turn
+        /// In the order in which they were started.
+        let turns: [Scene.Turn]
+        let clients: [TestHost]
+
+        /// Who waits and is heard of.
+        var waiting: [Scene.Status.Member] {
+            (try? scene.status().waiting.filter { $0.stopped != true }) ?? []
+        }
+
+        /// Whether all wait that are left, before long.
+        func waits(but served: Int = 0) -> Bool {
+            Scene.comesToBe(within: 120) {
+                waiting.count == turns.count - served || turns[served...].contains { $0.running.hasEnded }
+            }
+        }
+    }
+
+    /// - Parameter transport: how they reach the host; a process of `ssh` for each takes more of the machine.
+    private func crowd(of count: Int, _ transport: Transport) throws -> Crowd {
         let scene = try Scene()
         let clients = try ["one", "two", "three"].map { try scene.client($0) }
-        let holder = try scene.holding("first", on: clients[0], ["--lease", "60"])
-        let turns = try (0..<Self.count).map { number in
-            try scene.sandbox.write("leave.c\(number)", "")
-            return try scene.start("c\(number)", on: clients[number % 3], ["--lease", "60"], manners: "")
+        let patient = ["--lease", "60"] + transport.options
+        let holder = try scene.holding("first", on: clients[0], patient)
+        let turns = try (0..<count).map { number in
+            let come = number < Self.orderly ? scene.waiting : scene.start
+            return try come(
+                "c\(number)", clients[number % 3], patient + ["--retry-connect", "120"], "lab@bench:board.queue", "")
         }
-        func waiting() -> Int { (try? scene.status().waiting.count { $0.stopped != true }) ?? 0 }
-        #expect(Scene.comesToBe(within: 120) { waiting() == Self.count }, "\(waiting()) wait")
-        for turn in turns where turn.running.hasEnded { Issue.record("\(turn.name): \(turn.said)") }
+        return Crowd(scene: scene, holder: holder, turns: turns, clients: clients)
+    }
+
+    /// All come at once, and all wait. The host loses all connections, while nobody is let in, and has them all back:
+    /// nobody has lost the place. Then it is off for longer than a lease, with whoever holds: all queue again. All get
+    /// their turn once, in the order of their tickets.
+    @Test(arguments: [(Transport.own, 200), (.ssh, 40)])
+    func aCrowdAndTwoStorms(_ transport: Transport, _ count: Int) throws {
+        let crowd = try crowd(of: count, transport)
+        let (scene, turns) = (crowd.scene, crowd.turns)
+        #expect(crowd.waits(), "\(crowd.waiting.count) wait")
+        let tickets = crowd.waiting.map(\.ticket)
+        let names = crowd.waiting.map(\.description)
+        #expect(Array(names.prefix(Self.orderly)) == turns.prefix(Self.orderly).map(\.name))
 
         try scene.bench.sshd(.stop)
         try scene.bench.signal(.kill)
-        #expect(Event.happens { holder.says("the connection is lost") }, "\(holder.said)")
+        #expect(Event.happens { crowd.holder.says("the connection is lost") }, "\(crowd.holder.said)")
         try scene.bench.sshd(.start)
-        #expect(Event.happens(within: 60) { holder.says("connected again after") }, "\(holder.said)")
-        #expect(Scene.comesToBe(within: 60) { waiting() == Self.count }, "\(waiting()) wait")
-        #expect(!holder.running.hasEnded, "\(holder.said)")
+        #expect(Event.happens(within: 60) { crowd.holder.says("connected again after") }, "\(crowd.holder.said)")
+        #expect(crowd.waits(), "\(crowd.waiting.count) wait")
+        #expect(crowd.waiting.map(\.ticket) == tickets && crowd.waiting.map(\.description) == names)
 
-        try holder.leave()
-        for turn in turns {
-            #expect(Event.happens(within: 120) { turn.running.hasEnded })
+        // The orderly ones, but for the last, have their turns; then somebody holds who goes down with the host.
+        for turn in turns.prefix(Self.orderly - 1) { try turn.leave() }
+        try crowd.holder.leave()
+        let last = turns[Self.orderly - 1]
+        #expect(Event.happens(within: 60) { last.isIn }, "\(last.said)")
+        let unlucky = try scene.waiting("unlucky", on: crowd.clients[1], ["--priority", "1"] + transport.options)
+        try last.leave()
+        #expect(Event.happens { unlucky.isIn }, "\(unlucky.said)")
+        #expect(scene.timeline.names == ["first"] + turns.prefix(Self.orderly).map(\.name) + ["unlucky"])
+
+        for turn in turns[Self.orderly...] { try turn.leave() }
+        try scene.bench.turnOff()
+        #expect(Event.happens { unlucky.running.hasEnded })
+        #expect(unlucky.running.wait().status == .exited(76), "\(unlucky.said)")
+        try scene.bench.turnOn()
+        for turn in [crowd.holder] + turns {
+            #expect(Event.happens(within: 120) { turn.running.hasEnded }, "\(turn.name): \(turn.said)")
             #expect(turn.running.wait().status == .exited(0), "\(turn.name): \(turn.said)")
         }
-        #expect(scene.timeline.entries.count == Self.count + 1 && scene.complaint == nil, "\(scene.complaint ?? "")")
+
+        let entries = scene.timeline.names
+        #expect(entries.count == count + 2 && Set(entries).count == count + 2)
+        #expect(scene.complaint == nil)
+        let granted = try scene.grants().suffix(count - Self.orderly)
+        #expect(granted.map(\.description) == Array(entries.suffix(count - Self.orderly)))
+        #expect(granted.map(\.ticket) == granted.map(\.ticket).sorted())
         #expect(scene.becomesFree())
         #expect(Scene.comesToBe { (try? scene.agents().isEmpty) == true }, "an agent is left")
     }

@@ -125,6 +125,13 @@ final class Scene {
         return try JSONDecoder().decode(Status.self, from: Data(result.out.utf8))
     }
 
+    /// All grants there have been, the oldest first, as the history tells.
+    func grants() throws -> [Status.Member] {
+        let result = try bench.shell("cd; exec .cache/semq/*/semq history --json board.queue", user: "lab")
+        return try result.out.split(separator: "\n").filter { $0.contains(#""event": "granted""#) }
+            .map { try JSONDecoder().decode(Status.Member.self, from: Data($0.utf8)) }
+    }
+
     /// Whether nobody holds or waits, before long.
     func becomesFree(within seconds: Double = 3) -> Bool {
         Self.comesToBe(within: seconds) { (try? status().isFree) == true }

@@ -293,8 +293,13 @@ final class LeasedConversation {
     private static let shortestPause = Duration.milliseconds(300)
 
     private func attempt(_ now: Duration) {
+        // Whoever only waits has the whole lease for it, and leaves the host to those who hold: hundreds who come again
+        // and again before they can be answered would let nobody in at all.
+        let pause =
+            lease.isHolding
+            ? Self.shortestPause : max(Self.shortestPause, lease.length / 20) * (1 + attempts.count)
         // Hosts that come back meet all their clients at once: not all at the same beat.
-        nextAttempt = now + Self.shortestPause + .milliseconds(Int64.random(in: 0...200))
+        nextAttempt = now + pause + pause * 2 / 3 * Double.random(in: 0...1)
         if attempts.count >= Self.mostAttempts {
             // The oldest stays, for hosts that take long; the others get a few seconds each.
             attempts.remove(at: 1).conversation.close()

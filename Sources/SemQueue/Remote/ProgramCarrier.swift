@@ -16,6 +16,7 @@ final class ProgramCarrier: LinkCarrier {
         let shown = words[0] == LinkProcess.program[0] ? ["semq"] + words.dropFirst() : words
         var arguments = shown.map { strdup($0) } + [nil]
         defer { for word in arguments { free(word) } }
+        Carriers.bury()
         var pid: Int32 = 0
         let error = semq_spawn(
             &pid, words[0], &arguments, ends.input.far, ends.output.far, ends.errors.far, Self.ignored,
@@ -32,7 +33,7 @@ final class ProgramCarrier: LinkCarrier {
         Carriers.pids.withLock { $0.append((getpid(), pid)) }
     }
 
-    deinit { _ = hasEnded() }
+    deinit { if !hasEnded() { Carriers.outlived(pid) } }
 
     /// Whether the program has ended. Its end can be learnt once only, by whoever is its parent.
     private func hasEnded() -> Bool {
@@ -68,5 +69,17 @@ package enum Carriers {
 
     package static var all: [Int32] {
         pids.withLock { $0.filter { $0.owner == getpid() }.map(\.pid) }
+    }
+
+    /// Those that nobody waits for any more: on a busy machine even a killed process takes its time to die.
+    private static let dying = Guarded<[(owner: Int32, pid: Int32)]>([])
+
+    fileprivate static func outlived(_ pid: Int32) { dying.withLock { $0.append((getpid(), pid)) } }
+
+    /// Learns the end of those that have ended since, or they would stay in the table of processes.
+    fileprivate static func bury() {
+        dying.withLock { dying in
+            dying.removeAll { $0.owner != getpid() || waitpid($0.pid, nil, WNOHANG) != 0 }
+        }
     }
 }
