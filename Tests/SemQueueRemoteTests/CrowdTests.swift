@@ -4,7 +4,7 @@ import SemQueueTestSupport
 import Testing
 
 /// Many clients of one host, by sshd's own limits (MaxStartups 10:30:100, MaxSessions 10).
-@Suite(.onHosts, .serialized) struct CrowdTests {
+@Suite(.aloneOnHosts) struct CrowdTests {
     /// Those who come one after the other, before all others come at once.
     private static let orderly = 10
 

@@ -6,6 +6,8 @@ import Testing
 /// the few threads on which all tests run from the others.
 struct OnHosts: SuiteTrait, TestTrait, TestScoping {
     var isRecursive: Bool { true }
+    /// While no other such test runs.
+    var isAlone = false
 
     func provideScope(
         for test: Test, testCase: Test.Case?, performing function: @concurrent @Sendable () async throws -> Void
@@ -13,18 +15,27 @@ struct OnHosts: SuiteTrait, TestTrait, TestScoping {
         guard testCase != nil else { return try await function() }
         guard Machine.has(.hosts) else { return }
         try await withTaskExecutorPreference(NewThread()) {
-            Self.begin()
-            defer { Self.end() }
+            begin()
+            defer { end() }
             try await function()
         }
     }
 
     /// Leases are seconds long: on a machine with more to do than it can, connections come too late.
-    private static let atOnce = DispatchSemaphore(value: 3 * ProcessInfo.processInfo.activeProcessorCount)
+    private static let most = 3 * ProcessInfo.processInfo.activeProcessorCount
+    private static let atOnce = DispatchSemaphore(value: most)
+    private static let alone = DispatchSemaphore(value: 1)
 
     // Not to be called from async code, which is for threads that others run on too.
-    private static func begin() { atOnce.wait() }
-    private static func end() { atOnce.signal() }
+    private func begin() {
+        if isAlone { Self.alone.wait() }
+        for _ in 0..<(isAlone ? Self.most : 1) { Self.atOnce.wait() }
+    }
+
+    private func end() {
+        for _ in 0..<(isAlone ? Self.most : 1) { Self.atOnce.signal() }
+        if isAlone { Self.alone.signal() }
+    }
 
     private final class NewThread: TaskExecutor {
         func enqueue(_ job: consuming ExecutorJob) {
@@ -36,4 +47,5 @@ struct OnHosts: SuiteTrait, TestTrait, TestScoping {
 
 extension Trait where Self == OnHosts {
     static var onHosts: OnHosts { OnHosts() }
+    static var aloneOnHosts: OnHosts { OnHosts(isAlone: true) }
 }
