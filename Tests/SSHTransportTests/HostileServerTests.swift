@@ -22,6 +22,27 @@ struct HostileServerTests {
         if deed == "flood" { #expect(failure.message.contains("the server sent far more than was asked of it")) }
     }
 
+    /// The same for the program that carries `semq`'s connections, alone in its process.
+    @Test(arguments: ["flood", "questions"]) func aLinkUnderAFloodKeepsItsMeasure(_ deed: String) throws {
+        let server = try HostileServer(deed)
+        let sandbox = try Sandbox()
+        try sandbox.write("ssh", "#!/bin/sh\nexec /usr/bin/ssh -F \(server.config()) \"$@\"\n", executable: true)
+        let link = try sandbox.start(
+            [Sandbox.binary, "link", "--", "hostile", "go"], environment: ["PATH": "\(sandbox.folder):/usr/bin:/bin"])
+        var most = 0
+        let hasEnded = Event.happens(within: 120) {
+            let status = (try? String(contentsOfFile: "/proc/\(link.pid)/status", encoding: .utf8)) ?? ""
+            let line = status.split(separator: "\n").first { $0.hasPrefix("VmHWM:") }
+            most = max(most, line?.split(separator: " ").dropFirst().first.flatMap { Int($0) } ?? 0)
+            return link.hasEnded
+        }
+        #expect(hasEnded)
+        // What libssh2 may have, and itself.
+        #expect(most < (256 + 64) << 10, "\(most) KiB")
+        #expect(link.wait().status == .exited(255))
+        #expect(link.err.contains("is lost: "), "\(link.err)")
+    }
+
     @Test func dataBeyondTheWindowIsDropped() throws {
         let server = try HostileServer("window")
         let session = try server.connect()
@@ -114,6 +135,22 @@ final class HostileServer {
     deinit {
         kill(process, SIGKILL)
         waitpid(process, nil, 0)
+    }
+
+    /// A configuration file for `ssh -F`, in which the host is called `hostile`.
+    func config() throws -> String {
+        try workshop.write(
+            "config",
+            """
+            Host hostile
+            HostName 127.0.0.1
+            Port \(port)
+            IdentityFile \(workshop.path("id"))
+            IdentitiesOnly yes
+            IdentityAgent none
+            UserKnownHostsFile \(workshop.path("known_hosts"))
+
+            """)
     }
 
     func connect() throws -> SSHSession {
