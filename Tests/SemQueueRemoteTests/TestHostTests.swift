@@ -278,7 +278,8 @@ import Testing
         guard Machine.has(.hosts) else { return }
         var made: (lab: TestLab, pids: [pid_t])? = try busy()
         let (id, pids) = try #require(made.map { ($0.lab.about.pid, $0.pids) })
-        #expect(remains(of: id, pids).count >= pids.count)
+        // The lab itself, two keepers and two that sleep; the session's own processes may just be ending.
+        #expect(remains(of: id, pids).count >= 5)
         made = nil
         #expect(remains(of: id, pids) == [])
     }
