@@ -43,7 +43,8 @@ import Testing
         #expect(bash.sees("code 0"))
     }
 
-    @Test(.enabled(if: access("/usr/bin/vi", X_OK) == 0)) func viEditsAFile() throws {
+    @Test func viEditsAFile() throws {
+        guard Machine.has(.program("vi", package: "vim-tiny")) else { return }
         let sandbox = try Sandbox()
         let bash = try Pty.bash(in: sandbox)
         bash.line("semq acquire -q q -- vi -u NONE -i NONE note.txt; echo code $?")

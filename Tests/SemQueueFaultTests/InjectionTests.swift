@@ -27,6 +27,8 @@ import Testing
             for failure in tally.failures { Issue.record("\(failure)") }
             #expect(tally.results.count >= 5, "calls of \(role) that were hit")
             made.add(tally.results)
+            // Between its grant and the moment when the guardian knows of it, one that stands still keeps its permit.
+            #expect(tally.results.count { $0 == .holding } <= Injection.callsHolding, "\(role)")
         }
         let name = signal == SIGKILL ? "SIGKILL" : "SIGSTOP"
         print(
@@ -65,6 +67,7 @@ struct Injection {
     }
 
     static let callsUnderMutex = 60
+    static let callsHolding = 30
 
     private let (injector, role, number, signal, isQueued): (String, Role, Int, Int32, Bool)
     private let sandbox: Sandbox
