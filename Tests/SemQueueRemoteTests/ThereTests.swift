@@ -183,6 +183,35 @@ import Testing
         #expect(next.running.wait().status == .exited(0))
     }
 
+    enum Loss: CaseIterable { case cut, killed, stopped }
+
+    /// What it prints meanwhile goes nowhere, and doesn't end it.
+    @Test(arguments: Loss.allCases) func whatIsEndedCanCleanUp(after loss: Loss) throws {
+        let running = try start(
+            ["--lease", "5"],
+            "trap 'seq 100000; echo cleaned >&2; : >cleaned; exit 5' TERM; echo ready; while :; do sleep 0.02; done")
+        #expect(Event.happens { running.out == "ready\n" }, "\(running.err)")
+        let client = try #require(running.inside)
+        switch loss {
+        case .cut: try scene.bench.drop(one)
+        case .killed: kill(client, SIGKILL)
+        case .stopped: kill(client, SIGSTOP)
+        }
+        #expect(Event.happens(within: 30) { scene.bench.exists("/home/lab/cleaned") })
+        #expect(Scene.comesToBe { (try? scene.agents().isEmpty) == true })
+        let history = file("board.queue.history").split(separator: "\n").compactMap {
+            $0.firstMatch(of: #/"event": "([a-z]+)"/#).map { String($0.1) }
+        }
+        #expect(history == ["granted", "lost", "released"], "nobody has ended it")
+        guard loss == .stopped else { return }
+        // What runs it on the host has stopped with it.
+        running.send(SIGCONT)
+        kill(client, SIGCONT)
+        #expect(running.wait().status == .exited(76))
+        let lost = "the lock is lost: nothing was heard for the length of the lease; the command there was ended"
+        #expect(running.err.split(separator: "\n").last == "semq: lab@bench:board.queue: \(lost)", "\(running.err)")
+    }
+
     /// Nobody is left who renews the lease.
     @Test(arguments: Transport.allCases) func theClientIsKilled(_ transport: Transport) throws {
         scene.transport = transport

@@ -68,6 +68,11 @@ package struct Administration: QueueAdministration {
     }
 
     package func remove(ticket number: Int64, reason: String, grace: Duration) throws -> QueueMember? {
+        try remove(ticket: number, reason: reason, grace: grace, lost: nil)
+    }
+
+    /// - Parameter lost: what the history tells of a holder whose turn nobody ends: its lease has run out.
+    func remove(ticket number: Int64, reason: String, grace: Duration, lost: History.Tail?) throws -> QueueMember? {
         guard let (ticket, subject) = find(number) else { return nil }
         let left = try locked { () -> Bool in
             guard description.isAlive(ticket) else { return false }
@@ -85,9 +90,10 @@ package struct Administration: QueueAdministration {
                         + "heard yet; try again when they have gone")
             case .failed: throw SemaphoreError.system(.io, "can't leave a message in", file.path)
             }
-            History(of: file.path).append(
-                .removed, at: .now(),
-                [("ticket", .integer(number)), ("by", .string(by)), ("reason", .string(reason))])
+            let removed = History.Tail([
+                ("ticket", .integer(number)), ("by", .string(by)), ("reason", .string(reason)),
+            ])
+            History(of: file.path).append(lost == nil ? .removed : .lost, at: .now(), lost ?? removed)
             return true
         }
         guard left else { return nil }

@@ -166,43 +166,67 @@ final class AgentThere: AgentTask {
     func end(asLost: Bool) {
         if input >= 0 { close(input) }
         input = -1
-        for output in outputs { close(output.descriptor) }
-        outputs = []
+        // Open until all is dead: what a command prints while it cleans up would kill it.
+        defer { closeOutputs() }
         guard status == nil else { return }
         let begun = Duration.monotonic()
         // Its guardian gives the command five seconds, kills it with all its processes and gives the turn back.
-        var isTold = endTurn()
+        var isTold = endTurn(asLost: asLost)
         // It waits, or runs under the permit of a command around it: there is no turn to end.
         if !isTold { kill(pid, SIGTERM) }
         while !hasEnded(within: .seconds(1)) {
             // Granted just then, perhaps.
-            isTold = isTold || endTurn()
+            isTold = isTold || endTurn(asLost: asLost)
             if !isTold, .monotonic() - begun > Self.grace { ProcessTree.killAll(knowing: pid) }
         }
     }
 
     private static let grace = Duration.seconds(5)
 
+    /// Throws away what is printed meanwhile.
     private func hasEnded(within limit: Duration) -> Bool {
         let end = Duration.monotonic() + limit
         let alarm = Alarm()
         repeat {
             if waitpid(pid, nil, WNOHANG) == pid { return true }
-            alarm.sleep(.milliseconds(20))
+            drain()
+            awaitDescriptors(
+                outputs.map { pollfd(fd: $0.descriptor, events: Int16(POLLIN), revents: 0) }, alarm, .milliseconds(20))
         } while .monotonic() < end
         return false
     }
 
-    /// As `semq release` would.
+    private func drain() {
+        for (index, output) in outputs.enumerated().reversed() {
+            // No more than a pipe holds: one that never stops printing is to be ended all the same.
+            for _ in 0..<4 {
+                guard let bytes = read(from: output.descriptor) else {
+                    close(output.descriptor)
+                    outputs.remove(at: index)
+                    break
+                }
+                if bytes.isEmpty { break }
+            }
+        }
+    }
+
+    private func closeOutputs() {
+        for output in outputs { close(output.descriptor) }
+        outputs = []
+    }
+
+    /// As `semq release` would, but that nobody did it where the lease has run out.
     /// - Returns: false where it holds nothing (yet).
-    private func endTurn() -> Bool {
+    private func endTurn(asLost: Bool) -> Bool {
         let holders = (try? QueueStatus(path: path))?.holders ?? []
         guard let holder = holders.first(where: { $0.party.pid == party.pid && $0.party.host == party.host }) else {
             return false
         }
         let subject = try? Administration(path, create: false, by: "\(party.user)@\(party.host)").remove(
-            ticket: holder.ticket.number, reason: "nothing was heard from there for the length of the lease",
-            grace: .seconds(5))
+            ticket: holder.ticket.number, reason: asLost ? Self.unheard : "its client has left it", grace: Self.grace,
+            lost: asLost ? History.Tail(holder) : nil)
         return subject != nil
     }
+
+    private static let unheard = "nothing was heard from there for the length of the lease"
 }

@@ -58,7 +58,13 @@ package final class History: Sendable {
             utf8 = (fields.isEmpty ? [] : Array(", ".utf8)) + object.dropFirst() + [UInt8(ascii: "\n")]
         }
 
-        init(_ holder: SlotRecord.Holder, slot: Int) { self.init(History.holder(holder, slot: slot)) }
+        init(_ holder: SlotRecord.Holder, slot: Int) {
+            self.init(History.holder(holder.ticket, holder.party, slot: slot, token: holder.token))
+        }
+
+        init(_ holder: QueueStatus.Holder) {
+            self.init(History.holder(holder.ticket, holder.party, slot: holder.slot, token: holder.token))
+        }
     }
 
     /// Whether the descriptor, opened anew where that must be, is the page to write on.
@@ -107,12 +113,12 @@ package final class History: Sendable {
 }
 
 extension History {
-    fileprivate static func holder(_ holder: SlotRecord.Holder, slot: Int) -> [(String, JSON)] {
+    fileprivate static func holder(_ ticket: Ticket, _ party: Party, slot: Int, token: Int64) -> [(String, JSON)] {
         [
-            ("ticket", .integer(holder.ticket.number)), ("priority", .integer(Int64(holder.ticket.priority))),
-            ("pid", .integer(Int64(holder.party.pid))), ("host", .string(holder.party.host)),
-            ("user", .string(holder.party.user)), ("description", .string(holder.party.description)),
-            ("slot", .integer(Int64(slot))), ("token", .integer(holder.token)),
+            ("ticket", .integer(ticket.number)), ("priority", .integer(Int64(ticket.priority))),
+            ("pid", .integer(Int64(party.pid))), ("host", .string(party.host)),
+            ("user", .string(party.user)), ("description", .string(party.description)),
+            ("slot", .integer(Int64(slot))), ("token", .integer(token)),
         ]
     }
 

@@ -16,8 +16,10 @@ final class LeasedConversation {
     }
 
     enum End {
-        /// The agent is no longer there, or has given up on us.
+        /// The agent is no longer there.
         case gone(String)
+        /// The agent has heard nothing of us until the lease was over, and has ended what stood under it.
+        case expired(String)
         /// Somebody else has gone on with our lease.
         case superseded
         /// Nobody was reached before the lease ended.
@@ -236,7 +238,8 @@ final class LeasedConversation {
                     // The agent is there, so nobody need be told unless that lasts.
                     leave(now)
                 case "error" where message["code"] == "gone":
-                    return .ended(.gone(message["text"] ?? "the agent is no longer there"))
+                    // By the agent itself.
+                    return .ended(.expired(message["text"] ?? "the agent has given up on us"))
                 default: return .message(message)
                 }
             case .nothing: return nil

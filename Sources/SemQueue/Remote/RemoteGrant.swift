@@ -115,7 +115,7 @@ package final class RemoteGrant: Grant, @unchecked Sendable {
             if isNews { tell("\(path): connected again after \(time.rounded)", changed) }
         case .ended(let end):
             switch end {
-            case .gone(let why): lose(why, changed)
+            case .gone(let why), .expired(let why): lose(why, changed)
             case .superseded: lose("somebody else has taken over this connection", changed)
             case .cutOff: lose("no connection for \(options.lease.rounded)", changed)
             case .failed(let error): lose(error.message, changed)

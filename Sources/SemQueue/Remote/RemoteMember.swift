@@ -143,7 +143,7 @@ struct RemoteMember {
     /// - Returns: false when it begins anew.
     private func goesOn(after end: LeasedConversation.End) throws -> Bool {
         switch end {
-        case .gone(let why):
+        case .gone(let why), .expired(let why):
             observer.tells("\(semaphore.name): the place is lost (\(why)); queues again")
             alarm.sleep(.milliseconds(Int64.random(in: 50...500)))
             return false

@@ -112,6 +112,8 @@ private struct Streams {
                 case .gone(let why):
                     return .lost(
                         "no way to the command there: \(why); if it still runs, it keeps its turn until it ends")
+                case .expired(let why):
+                    return .lost("the lock is lost: \(why); the command there was ended")
                 case .superseded:
                     return .lost("no way to the command there: somebody else has taken over this connection")
                 case .cutOff:
