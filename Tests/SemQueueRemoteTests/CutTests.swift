@@ -158,6 +158,7 @@ import Testing
         let told = try #require(
             holder.running.err.firstMatch(
                 of: #/semq: lab@bench:board.queue: the lock is lost: no answer from the host for ([\d.]+) s;/#))
+        #expect(holder.said.last?.hasPrefix(told.0) == true, "nothing of the kind comes after it: \(holder.said)")
         // From 0.7 of the lease on, and done by 0.93.
         #expect((3.5..<4.65).contains(try #require(Double(told.1))), "\(told.0)")
         try expectLeaves(next)
@@ -167,6 +168,21 @@ import Testing
         // By design 0.07 of the lease and what a heartbeat is old; less the time that reaping takes.
         #expect(margin > 0, "\(margin / 1_000_000) ms")
         #expect(scene.becomesFree())
+    }
+
+    /// Held without a command: then none is ended.
+    @Test func aLongCutOfACoprocess() throws {
+        let input = scene.sandbox.path("input")
+        try #require(mkfifo(input, 0o600) == 0)
+        let end = open(input, O_RDWR | O_CLOEXEC)
+        defer { close(end) }
+        let running = try one.start(["semq", "acquire", "--lease", "5", "lab@bench:board.queue"], input: input)
+        try #require(Event.happens { running.out.hasPrefix("acquired ") }, "\(running.err)")
+        try scene.bench.drop(one)
+        #expect(running.wait().status == .exited(76))
+        let news = /queue: the connection is lost; the lock is lost in [\d.]+ s unless it is back\n/
+        #expect(running.err.contains(news), "\(running.err)")
+        #expect(!running.err.contains("command"), "\(running.err)")
     }
 
     /// Its turn was ended with a long grace, and then its connection: the lease doesn't wait for the grace.

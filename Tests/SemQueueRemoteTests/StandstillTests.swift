@@ -39,7 +39,7 @@ import Testing
         for turn in turns { turn.running.send(SIGCONT) }
     }
 
-    /// Longer than the lease; the network is still there when it wakes up, or isn't yet.
+    /// Longer than the lease; when it wakes up the network is still there, or isn't and its connections have ended.
     @Test(arguments: Transport.allCases, [true, false])
     func aSuspendedMachine(_ transport: Transport, hasNetwork: Bool) throws {
         let holder = try scene.holding("a", on: one, transport.options, manners: "dt")
@@ -49,7 +49,10 @@ import Testing
         #expect(!holder.says("the connection is lost"), "\(holder.said)")
         let suspended = Timeline.now
         suspend(one)
-        if !hasNetwork { try scene.bench.drop(one) }
+        if !hasNetwork {
+            try scene.bench.resetConnections(one)
+            try scene.bench.drop(one)
+        }
 
         #expect(Event.happens { next.isIn }, "\(next.said)")
         // A third less: nobody was told of a beat that wasn't answered for so long.
@@ -62,6 +65,7 @@ import Testing
         try wake(one, holder, third)
         #expect(holder.running.wait().status == .exited(76), "\(holder.said)")
         #expect(holder.says("lab@bench:board.queue: the lock is lost: "), "\(holder.said)")
+        #expect(!holder.says("the connection is lost"), "it is late for that: \(holder.said)")
         #expect(try workers(of: one).isEmpty)
         try scene.bench.heal()
         #expect(Event.happens { third.says("queues again") }, "\(third.said)")

@@ -6,12 +6,14 @@ import Testing
 /// that keeps it, which may hang, or for which there was no room.
 @Suite struct RemoteGrantTests {
     /// One of which nothing was heard for so long, and which nobody keeps.
-    private func grant(silentFor silence: Duration, warnsOnly: Bool = false) throws -> RemoteGrant {
+    private func grant(
+        silentFor silence: Duration, warnsOnly: Bool = false, hasCommand: Bool = true
+    ) throws -> RemoteGrant {
         guard case .remote(let address, let path) = try Address("lab@bench:board.queue") else { throw NotRemote() }
         // Carried by a program that ends at once.
         let agent = AgentCommand(shell: .ssh(["true"], to: address), command: "semq agent")
         var options = RemoteSemaphore.Options()
-        (options.lease, options.warnsOnly) = (.seconds(20), warnsOnly)
+        (options.lease, options.warnsOnly, options.hasCommand) = (.seconds(20), warnsOnly, hasCommand)
         let semaphore = RemoteSemaphore(
             name: "lab@bench:board.queue", path: path, host: RemoteHost(name: "lab@bench", agent: agent),
             options: options)
@@ -49,5 +51,51 @@ import Testing
     @Test func whereTheLossIsOnlyAWarningNothingEnds() throws {
         let grant = try grant(silentFor: .seconds(100), warnsOnly: true)
         #expect(grant.loss() == nil && grant.standsUntil == nil && grant.killBy == nil)
+    }
+
+    // MARK: what people are told
+
+    /// What is told of a connection that has ended, from which the lease can't be resumed.
+    private func news(of grant: RemoteGrant) throws -> [String] {
+        let told = Alarm()
+        let end = ContinuousClock.now + .seconds(20)
+        try grant.keep { told.nudge() }
+        defer { grant.letAlone() }
+        var news: [String] = []
+        while ContinuousClock.now < end {
+            // First: its last word is the loss.
+            let isLost = if case .cutOff("the connection was lost", _) = grant.loss() { true } else { false }
+            news += grant.news()
+            if isLost || news.contains(where: { $0.contains("the lock is lost:") }) { return news }
+            told.sleep(.milliseconds(100))
+        }
+        Issue.record("it isn't lost: \(news)")
+        return news
+    }
+
+    @Test(arguments: [
+        (false, true, "the command is ended in"), (false, false, "the lock is lost in"),
+        (true, true, "the lock is lost in"),
+    ])
+    func aCutTellsHowLongItStands(warnsOnly: Bool, hasCommand: Bool, what: String) throws {
+        let news = try news(of: grant(silentFor: .seconds(1), warnsOnly: warnsOnly, hasCommand: hasCommand))
+        #expect(news.first?.hasPrefix("lab@bench:board.queue: the connection is lost; \(what) 1") == true, "\(news)")
+        #expect(news.first?.hasSuffix(" s unless it is back") == true, "\(news)")
+    }
+
+    /// Found by a process that stood still meanwhile.
+    @Test(arguments: [14_100, 17_000]) func nothingIsCountedDownThatIsPast(silence: Int64) throws {
+        #expect(try news(of: grant(silentFor: .milliseconds(silence))) == [])
+    }
+
+    @Test func whoHoldsWithoutACommandIsWarnedToo() throws {
+        let news = try news(of: grant(silentFor: .seconds(19), warnsOnly: true, hasCommand: false))
+        let end = "the lock is lost: no connection for 20 s; what it is held for goes on, perhaps not alone"
+        #expect(news == ["lab@bench:board.queue: \(end)"])
+    }
+
+    @Test func aTimeThatIsPastIsNoTime() {
+        let times: [Duration] = [.milliseconds(-2600), .milliseconds(-99), .zero, .milliseconds(2650), .seconds(-1)]
+        #expect(times.map(\.rounded) == ["0 s", "0 s", "0 s", "2.6 s", "0 s"])
     }
 }

@@ -211,11 +211,11 @@ final class LeasedConversation {
         }
         if !isCut, let suspicion, now >= suspicion { begin(cutAt: oldestUnanswered ?? now) }
         guard let cutSince else { return advance(now) }
+        if lease.phase(at: now) == .over { return .ended(.cutOff) }
         if !cutIsTold, now >= cutSince + silence {
             cutIsTold = true
             return .cut
         }
-        if lease.phase(at: now) == .over { return .ended(.cutOff) }
         guard identity != nil else { return .ended(.gone("the connection was lost")) }
         if now >= nextAttempt { attempt(now) }
         return advance(now)
@@ -260,7 +260,7 @@ final class LeasedConversation {
     /// The connection has ended.
     private func lost(_ now: Duration) -> Event? {
         leave(now)
-        guard !cutIsTold else { return nil }
+        guard !cutIsTold, lease.phase(at: now) < .over else { return nil }
         cutIsTold = true
         return .cut
     }

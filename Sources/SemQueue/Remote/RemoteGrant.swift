@@ -107,10 +107,12 @@ package final class RemoteGrant: Grant, @unchecked Sendable {
         switch event {
         case nil: return true
         case .cut:
-            let (what, end): (String, ClientLease.Phase) =
-                options.warnsOnly ? ("the lock is lost", .over) : ("the command is ended", .ending)
-            let left = session.lease.start(of: end) - .sinceBoot()
-            tell("\(path): the connection is lost; \(what) in \(left.rounded) unless it is back", changed)
+            let what = options.hasCommand && !options.warnsOnly ? "the command is ended" : "the lock is lost"
+            let left = session.lease.start(of: options.warnsOnly ? .over : .ending) - .sinceBoot()
+            // Otherwise there is worse to tell.
+            if left > .zero, loss() == nil {
+                tell("\(path): the connection is lost; \(what) in \(left.rounded) unless it is back", changed)
+            }
         case .resumed(let time, let isNews):
             if isNews { tell("\(path): connected again after \(time.rounded)", changed) }
         case .ended(let end):
@@ -145,7 +147,8 @@ package final class RemoteGrant: Grant, @unchecked Sendable {
 
     private func lose(_ loss: PermitLoss, _ changed: () -> Void) {
         if options.warnsOnly, case .cutOff(let why, _) = loss {
-            return tell("\(path): the lock is lost: \(why); the command goes on, perhaps not alone", changed)
+            let what = options.hasCommand ? "the command" : "what it is held for"
+            return tell("\(path): the lock is lost: \(why); \(what) goes on, perhaps not alone", changed)
         }
         state.withLock { if $0.loss == nil { $0.loss = loss } }
         changed()

@@ -221,9 +221,9 @@ final class RemotePlace: Place {
 }
 
 extension Duration {
-    /// Such as “3 s” or “0.4 s”.
+    /// Such as “3 s” or “0.4 s”; a time that is past is “0 s”.
     var rounded: String {
-        let tenths = nanoseconds / 100_000_000
+        let tenths = max(0, nanoseconds) / 100_000_000
         return tenths < 100 && tenths % 10 != 0 ? "\(tenths / 10).\(tenths % 10) s" : "\((tenths + 5) / 10) s"
     }
 }

@@ -19,6 +19,8 @@ package final class RemoteSemaphore: NamedSemaphore {
         package var retryConnect: Duration?
         /// The command goes on when the lock is lost, and may overlap with another's.
         package var warnsOnly = false
+        /// The turn is held for a command, which is ended when the lock is lost.
+        package var hasCommand = true
         /// How the host is reached is told.
         package var isVerbose = false
         /// The permits of commands around this one, as they stand in its environment.

@@ -59,6 +59,7 @@ struct AcquireCommand {
     private static func remote(_ options: Options) throws -> RemoteSemaphore.Options {
         var remote = RemoteSemaphore.Options()
         remote.isVerbose = options.has("verbose")
+        remote.hasCommand = options.word("command") != nil || options.trailing != nil
         remote.held = Environment.value(Nesting.variable)
         if let lease = try options.seconds("lease") {
             guard RemoteSemaphore.Options.leases.contains(lease) else {

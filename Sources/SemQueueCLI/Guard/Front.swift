@@ -14,8 +14,7 @@ struct Front {
         semq_waiting_end()
         // The command alone decides when its input and output are closed.
         StandardDescriptors.release([STDIN_FILENO, STDOUT_FILENO])
-        var loss = Announcement(page: page)
-        var newsTold = 0
+        var announcements = Announcements(page: page)
         var guardianState = GuardianState.lives
         while true {
             guardianState = lookAtGuardian()
@@ -23,8 +22,7 @@ struct Front {
             guard let received = Signals.next(Signals.supervised, within: .seconds(3600)) else { continue }
             switch received.signal {
             case Signals.alarm:
-                tell(&newsTold)
-                loss.announce()
+                announcements.tell()
                 stopWithCommand()
             case SIGCHLD: break
             default:
@@ -40,20 +38,12 @@ struct Front {
                 stateChanged: { stop in
                     page.commandStop = stop ?? 0
                     stopWithCommand()
-                }, permitLost: { tell(&newsTold) })
+                }, permitLost: { announcements.tell() })
             supervisor.passForwarded()
             supervisor.run()
         }
-        tell(&newsTold)
-        loss.announce()
+        announcements.tell()
         return exitCode()
-    }
-
-    /// Says what the guardian has put on the page since.
-    private func tell(_ told: inout Int) {
-        let (count, lines) = page.news
-        for line in lines.suffix(count - told) { Terminal.say(line) }
-        told = count
     }
 
     private func forward(_ received: Signals.Received) {
@@ -132,16 +122,23 @@ struct Front {
         }
     }
 
-    /// Says once why the permit is gone.
-    private struct Announcement {
+    /// Says what the guardian puts on the page.
+    private struct Announcements {
         let page: SharedPage
-        private var isDone = false
+        private var newsTold = 0
+        private var lossIsTold = false
 
         init(page: SharedPage) { self.page = page }
 
-        mutating func announce() {
-            guard !isDone, page.outcome == .lost else { return }
-            isDone = true
+        /// The news since, and once why the permit is gone.
+        mutating func tell() {
+            // Asked first: the news of before the loss are all there then, and are told before it.
+            let isLost = page.outcome == .lost
+            let (count, lines) = page.news
+            for line in lines.suffix(count - newsTold) { Terminal.say(line) }
+            newsTold = count
+            guard isLost, !lossIsTold else { return }
+            lossIsTold = true
             Terminal.say("\(page.message); the command is ended")
         }
     }

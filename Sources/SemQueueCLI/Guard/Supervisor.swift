@@ -142,12 +142,15 @@ struct Supervisor {
 
     private mutating func inspect() {
         hangUpForsakenJob()
+        // Whatever comes after a loss is no news any more.
+        guard state.phase == .running else { return }
+        let lost = permits.loss()
         let news = permits.grants.flatMap { $0.news() }
         if !news.isEmpty {
             page.add(news: news)
             permitLost()
         }
-        guard state.phase == .running, let (grant, loss) = permits.loss() else { return }
+        guard let (grant, loss) = lost else { return }
         page.message = loss.message(at: grant.path)
         page.outcome = .lost
         permitLost()
