@@ -105,7 +105,7 @@ import Testing
         try expectLeaves(holder)
         #expect(Event.happens { one.isIn }, "\(one.said)")
         let waiter = try scene.start("b", on: two, words: ["--any", there[1], there[0]])
-        #expect(Event.happens { waiter.says("waiting for the first of") }, "\(waiter.said)")
+        #expect(Event.happens { waiter.says("semq: waiting: \(there[0]) is not free") }, "\(waiter.said)")
         try expectLeaves(one)
         try expectLeaves(waiter)
         let busy = try scene.holding("h2", on: two, at: there[0])
@@ -119,6 +119,15 @@ import Testing
         for host in ["lab@bench: ", "lab@other: "] {
             #expect(none.err.split(separator: "\n").count { $0.contains(host) } == 1, "\(none.err)")
         }
+    }
+
+    /// Whether it is free isn't known of a host that wasn't reached.
+    @Test func theFirstToBeHadWhereOneDoesNotAnswer() throws {
+        try other.sshd(.stop)
+        try scene.bench.drop(one)
+        let turn = try scene.start("a", on: one, words: ["--any"] + there)
+        #expect(Event.happens { turn.says("semq: waiting: connecting to lab@bench\n") }, "\(turn.said)")
+        #expect(!turn.says("is not free"), "\(turn.said)")
     }
 
     @Test(arguments: Transport.allCases) func allOfThemWhereOneCannotBeReached(_ transport: Transport) throws {

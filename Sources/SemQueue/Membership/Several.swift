@@ -124,7 +124,9 @@ package enum Several {
         }
         while !alarm.isRung, finished().count < semaphores.count, !finished().contains(where: \.isGrant) {
             observer.blocks(true)
-            alarm.sleep(observer.look(semaphores) ?? .seconds(3600))
+            let ended = finished()
+            let waited = semaphores.filter { semaphore in !ended.contains { $0.semaphore.name == semaphore.name } }
+            alarm.sleep(observer.look(waited) ?? .seconds(3600))
             observer.blocks(false)
             spread()
             let all = finished()

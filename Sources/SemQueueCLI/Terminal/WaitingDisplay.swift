@@ -117,13 +117,13 @@ final class WaitingDisplay: WaitObserver {
         }
         if let connecting, now - connecting < Self.silence { return Self.silence }
         return look(hasChanged: { true }) { waited in
-            let queues = semaphores.map { semaphore in
-                // Another host's answer might be long in coming.
-                let holders = semaphore is LocalSemaphore ? Self.holders(semaphore) : nil
-                return "\(semaphore.name) \(holders ?? "is not free")"
-            }.joined(separator: "; ")
-            let line =
-                "waiting for the first of \(semaphores.count)\(waited.map { ", \(Standing.span($0))" } ?? ""): \(queues)"
+            var standings: [String] = []
+            for standing in semaphores.map(Self.standing) where !standings.contains(standing) {
+                standings.append(standing)
+            }
+            let several = semaphores.count > 1 ? " for the first of \(semaphores.count)" : ""
+            let time = waited.map { ", \(Standing.span($0))" } ?? ""
+            let line = "waiting\(several)\(time): \(standings.joined(separator: "; "))"
             return (line, line)
         } ?? .seconds(5)
     }
@@ -180,6 +180,19 @@ final class WaitingDisplay: WaitObserver {
         hasLine = false
         Terminal.write("\r\u{1b}[2K", to: STDERR_FILENO)
         semq_waiting_tidy(nil)
+    }
+
+    /// What one of several is waited for.
+    private static func standing(_ semaphore: any NamedSemaphore) -> String {
+        guard let remote = semaphore as? RemoteSemaphore else {
+            return "\(semaphore.name) \(holders(semaphore) ?? "is not free")"
+        }
+        // Who holds it is not asked: another host's answer might be long in coming.
+        return switch remote.reached {
+        case .nothing: "connecting to \(remote.host.name)"
+        case .host: "semq is being put onto \(remote.host.name)"
+        case .semq: "\(remote.name) is not free"
+        }
     }
 
     /// What keeps a queue from granting, for a refusal; nil if that can't be read.
