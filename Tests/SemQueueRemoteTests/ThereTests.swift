@@ -65,7 +65,26 @@ import Testing
             #expect(try start(["-q"], "kill -\(signal) $$").wait().status == .signaled(signal))
         }
         let result = try one.start(acquire + ["-q", Self.queue, "--", "nosuch"]).wait()
-        #expect(result.status == .exited(127) && result.err.contains("nosuch: No such file"), "\(result)")
+        #expect(result.status == .exited(127), "\(result)")
+        #expect(result.err == "semq: lab@bench: nosuch: No such file or directory; is it in PATH there?\n")
+    }
+
+    /// What is said there is read here, where its names mean something else.
+    @Test func theHostIsNamed() throws {
+        let first = try start([], "echo ready; \(Self.untilGo)")
+        #expect(Event.happens { first.out == "ready\n" }, "\(first.err)")
+        let made = "semq: made the queue lab@bench:/home/lab/board.queue, concurrency 1\n"
+        #expect(first.err.hasSuffix(made), "\(first.err)")
+        let second = try start([], "echo in")
+        let place = "semq: lab@bench:board.queue: next in line; held by root@one "
+        #expect(Event.happens { second.err.hasPrefix(place) }, "\(second.err)")
+        let words = ["--ticket", "1", "--reason", "fire drill"]
+        let release = try scene.client("two").start(["semq", "release", Self.queue] + words).wait()
+        #expect(release.status == .exited(0), "\(release)")
+        #expect(first.wait().status == .exited(76))
+        let end = "semq: lab@bench:board.queue: root@two has ended this turn: fire drill; the command is ended\n"
+        #expect(first.err.hasSuffix(made + end), "\(first.err)")
+        #expect(second.wait().out == "in\n")
     }
 
     /// There and back, more than any buffer on the way holds.

@@ -21,7 +21,8 @@ final class AgentThere: AgentTask {
     private var replies: [Message] = []
     private let party: Party
 
-    /// The environment variable by which `semq acquire` learns on whose behalf it runs.
+    /// The environment variable by which `semq acquire` learns on whose behalf it runs, and what they call its host
+    /// and its semaphore: lines of party, host, name and path.
     static let variable = "SEMQ_ON_BEHALF"
 
     /// - Throws: ``SemaphoreError`` where the request makes no sense.
@@ -32,7 +33,11 @@ final class AgentThere: AgentTask {
         self.path = path
         words = message.body.dropLast().split(separator: 0, omittingEmptySubsequences: false)
         environment = [
-            (Self.variable, "\(party.pid) \(party.host) \(party.user)"), (Nesting.variable, message["held"] ?? ""),
+            (
+                Self.variable,
+                ["\(party.pid) \(party.host) \(party.user)", message["at"] ?? "", message["name"] ?? "", path]
+                    .joined(by: "\n")
+            ), (Nesting.variable, message["held"] ?? ""),
         ]
         self.party = party
     }

@@ -41,6 +41,7 @@ package struct RemoteRun {
         var fields: [(name: String, value: String)] = [
             ("path", semaphore.path),
             ("lease", "\(semaphore.options.lease.nanoseconds / 1_000_000)"),
+            ("at", semaphore.host.name), ("name", semaphore.name),
         ]
         fields += party.fields
         if let held = semaphore.options.held { fields.append(("held", held)) }

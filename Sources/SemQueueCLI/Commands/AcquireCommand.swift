@@ -51,7 +51,7 @@ struct AcquireCommand {
         request.description = options.value("description") ?? Self.describe(options)
         request.limit = try options.seconds("wait") ?? options.seconds("timeout")
         if options.has("nonblock") || options.has("nb") { request.limit = .zero }
-        request.party = Party.onBehalf
+        request.party = OnBehalf.current?.party
         self.request = request
         there = options.has("there") ? try ThereCommand(options, semaphores, request) : nil
     }

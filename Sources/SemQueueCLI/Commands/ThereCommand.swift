@@ -55,14 +55,3 @@ struct ThereCommand {
         }
     }
 }
-
-extension Party {
-    /// Whom an agent runs this process for, if it does.
-    static var onBehalf: Party? {
-        guard let text = Environment.value("SEMQ_ON_BEHALF") else { return nil }
-        unsetenv("SEMQ_ON_BEHALF")
-        let words = text.split(separator: " ", maxSplits: 2).map(String.init)
-        guard words.count == 3, let pid = Int32(words[0]) else { return nil }
-        return Party(pid: pid, host: words[1], user: words[2], description: "")
-    }
-}

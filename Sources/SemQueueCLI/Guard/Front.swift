@@ -113,7 +113,9 @@ struct Front {
             semq_die_by(signal)
             return ExitCode(rawValue: 128 + signal)
         case .notExecuted(let error):
-            Terminal.say("\(name): \(String(cString: strerror(error)))\(error == ENOENT ? "; is it in PATH?" : "")")
+            let there = OnBehalf.current == nil ? "" : " there"
+            let advice = error == ENOENT ? "; is it in PATH\(there)?" : ""
+            Terminal.say("\(name): \(String(cString: strerror(error)))\(advice)")
             return error == ENOENT ? .notFound : .cannotExecute
         case .lost: return .lost
         case .none:

@@ -18,7 +18,9 @@ enum Terminal {
     static func complain(_ text: String) { write(text + "\n", to: STDERR_FILENO) }
 
     /// One message on standard error.
-    static func say(_ message: String) { complain("semq: \(message.printable)") }
+    static func say(_ message: String) {
+        complain("semq: \((OnBehalf.current?.named(message) ?? message).printable)")
+    }
 
     /// - Returns: false where it can't be written; why is in errno.
     @discardableResult

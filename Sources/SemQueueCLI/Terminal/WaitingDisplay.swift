@@ -43,7 +43,7 @@ final class WaitingDisplay: WaitObserver {
 
     func made(_ place: String, concurrency: Int) {
         guard talk > .quiet else { return }
-        say("made the queue \(place), concurrency \(concurrency)")
+        say("made the queue \(OnBehalf.current?.named(place: place) ?? place), concurrency \(concurrency)")
     }
 
     func tells(_ news: String) {

@@ -1,0 +1,40 @@
+internal import Glibc
+internal import SemQueue
+
+/// Somebody on another host for whom an agent runs this process (`--there`), and reads what it says.
+struct OnBehalf {
+    let party: Party
+    /// What this host is called there; nil where that wasn't told.
+    private let host: String?
+    /// What the semaphore is called there.
+    private let name: String
+    /// The semaphore, here.
+    private let path: String
+
+    /// Nil for a process that somebody has started here. The command isn't told.
+    static let current: OnBehalf? = {
+        guard let text = Environment.value("SEMQ_ON_BEHALF") else { return nil }
+        unsetenv("SEMQ_ON_BEHALF")
+        return OnBehalf(text)
+    }()
+
+    init?(_ text: String) {
+        let lines = text.split(separator: "\n", maxSplits: 3, omittingEmptySubsequences: false).map(String.init)
+        let words = lines[0].split(separator: " ", maxSplits: 2).map(String.init)
+        guard words.count == 3, let pid = Int32(words[0]) else { return nil }
+        party = Party(pid: pid, host: words[1], user: words[2], description: "")
+        let areTold = lines.count == 4 && !lines[1].isEmpty && !lines[2].isEmpty
+        host = areTold ? lines[1] : nil
+        (name, path) = areTold ? (lines[2], lines[3]) : ("", "")
+    }
+
+    /// A message by the names that are known there.
+    func named(_ message: String) -> String {
+        guard let host else { return message }
+        for own in [path, "./" + path] where message.hasPrefix(own + ":") { return name + message.dropFirst(own.count) }
+        return message.contains(host + ":") ? message : "\(host): \(message)"
+    }
+
+    /// Where something is made, which is told with this host's own name for itself.
+    func named(place: String) -> String { host.map { "\($0)\(place.drop { $0 != ":" })" } ?? place }
+}
