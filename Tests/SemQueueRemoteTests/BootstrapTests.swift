@@ -29,6 +29,7 @@ import Testing
         #expect(result.status == .exited(69) && result.out == "", "\(result)")
         #expect(result.err.hasPrefix("semq: lab@bench: ") && result.err.contains(reason), "\(result.err)")
         #expect(result.err.contains("--no-bootstrap"), "the way out: \(result.err)")
+        #expect(!result.err.contains("semq-"), "no word of the protocol: \(result.err)")
         #expect(try cached() == [], "nothing half-done stays behind")
     }
 
@@ -140,6 +141,14 @@ import Testing
     @Test func aHomeThatCannotBeWrittenTo() throws {
         try run("chown root: /home/lab && chmod 555 /home/lab")
         try expectRefused("Permission denied")
+    }
+
+    @Test func aFileInTheWay() throws {
+        try run("mkdir /home/lab/.cache && : > /home/lab/.cache/semq && chown -R lab: /home/lab/.cache")
+        let result = try start(client).wait()
+        #expect(result.status == .exited(69), "\(result)")
+        let why = #/semq can't be put into ~/.cache/semq there: mkdir: cannot create directory [^;]*; put that right, /#
+        #expect(result.err.contains(why), "\(result.err)")
     }
 
     @Test func anotherProcessor() throws {

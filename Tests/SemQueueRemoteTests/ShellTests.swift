@@ -93,5 +93,6 @@ import Testing
         let result = running.wait()
         #expect(result.status == .exited(69), "\(result)")
         #expect(result.err.contains("no semq has answered within 60 s") && result.err.contains("welcome"))
+        #expect(result.err.contains("If not, delete ~/.cache/semq there"), "\(result.err)")
     }
 }

@@ -55,7 +55,7 @@ package struct Bootstrap {
     }
 
     /// Before what uname(1) says there, such as “Linux x86_64”.
-    private static let machine = "semq-machine "
+    fileprivate static let machine = "semq-machine "
     private static let isThere = "semq-uploaded"
 
     private func noShell(_ told: String) -> String {
@@ -200,7 +200,9 @@ private final class Upload {
         default: break
         }
         let lines = String(decoding: said, as: UTF8.self).split(whereSeparator: \.isNewline).map(String.init)
-        let told = (lines + [complaint]).filter { !$0.isEmpty }.suffix(3)
+        // Before that it was the log-in shell that spoke.
+        let ours = lines.lastIndex { $0.hasPrefix(Bootstrap.machine) }.map { lines[($0 + 1)...] } ?? lines[...]
+        let told = (ours + [complaint]).filter { !$0.isEmpty }.suffix(3)
         return SemaphoreError(.unreachable, text(Array(told).joined(by: "; ")))
     }
 }

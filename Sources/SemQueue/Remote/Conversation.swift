@@ -119,7 +119,8 @@ final class Conversation {
                 throw SemaphoreError(
                     .unreachable,
                     "\(host): no semq has answered within \(Self.patience.rounded); does the log-in shell there wait for "
-                        + "something?\(said.isEmpty ? "" : " It said: \(Array(said).joined(by: "; "))")")
+                        + "something?\(isBrought ? " If not, delete ~/.cache/semq there." : "")"
+                        + (said.isEmpty ? "" : " It said: \(Array(said).joined(by: "; "))"))
             }
             awaitDescriptors(pollEvents, alarm, min(.seconds(1), deadline.map { $0 - now } ?? .seconds(1)))
             advance()
