@@ -46,6 +46,19 @@ import Testing
         #expect(History(of: folder.path("q")).lines().isEmpty)
     }
 
+    /// A full disk takes a part of a line.
+    @Test func aTornLineCostsNoOther() throws {
+        let history = History(of: folder.path("q"))
+        history.append(.resumed, at: Timestamp(1), [])
+        let whole = try #require(history.lines().first)
+        #expect(truncate(folder.path("q.history"), off_t(size("q.history") - 9)) == 0)
+        History(of: folder.path("q")).append(.resumed, at: Timestamp(2), [])
+        history.append(.resumed, at: Timestamp(3), [])
+        let lines = history.lines()
+        #expect(lines.count == 3 && lines.first == String(whole.dropLast(8)))
+        #expect(lines.dropFirst().allSatisfy { JSONReader.members(of: $0) != nil })
+    }
+
     @Test func oneThatWasDeletedIsMadeAnew() {
         let history = History(of: folder.path("q"))
         history.append(.resumed, at: Timestamp(1), [])

@@ -41,7 +41,9 @@ package final class History: Sendable {
         let line = Self.line(event, at: time, tail)
         descriptor.withLock { descriptor in
             guard isCurrent(&descriptor) else { return }
-            _ = line.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
+            // Behind what a full disk has left of a line, so that one event is lost and not two.
+            let text = endsInLine(descriptor) ? line : [UInt8(ascii: "\n")] + line
+            _ = text.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
         }
     }
 
@@ -84,8 +86,16 @@ package final class History: Sendable {
         return false
     }
 
+    /// Whether what comes next begins a line.
+    private func endsInLine(_ descriptor: Int32) -> Bool {
+        var info = stat()
+        var last: UInt8 = 0
+        guard fstat(descriptor, &info) == 0, pread(descriptor, &last, 1, info.st_size - 1) == 1 else { return true }
+        return last == UInt8(ascii: "\n")
+    }
+
     private func open() -> Int32 {
-        let flags = O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY
+        let flags = O_RDWR | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY
         let existing = Glibc.open(path, flags)
         guard existing < 0, errno == ENOENT else { return existing }
         let new = Glibc.open(path, flags | O_CREAT, 0o600)
