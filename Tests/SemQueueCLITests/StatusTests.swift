@@ -139,6 +139,29 @@ import Testing
         for member in members { member.stop() }
     }
 
+    /// Of those whose records are gone the kernel knows that they hold and wait, and in which order.
+    @Test func jsonInventsNothingAboutADamagedRecord() throws {
+        let sandbox = try Sandbox()
+        let (holder, waiter) = (try sandbox.holding("q"), try sandbox.waiting("q", as: "next", "--priority", "5"))
+        // They must not mend their records meanwhile.
+        let menders = [try #require(Processes.guardian(of: holder.pid)), waiter.pid]
+        for pid in menders { kill(pid, SIGSTOP) }
+        #expect(Event.happens { menders.allSatisfy(Processes.isStopped) })
+        try sandbox.write("q", "")
+        let text = try sandbox.semq("status", "--json", "q").out
+        let object = try #require(JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any])
+        for key in ["holders", "waiting"] {
+            let member = try #require((object[key] as? [[String: Any]])?.first)
+            for name in ["pid", "host", "user", "description", "since"] { #expect(member[name] is NSNull, "\(text)") }
+        }
+        let holding = try #require((object["holders"] as? [[String: Any]])?.first)
+        for name in ["ticket", "priority", "token"] { #expect(holding[name] is NSNull, "\(text)") }
+        let waiting = try #require((object["waiting"] as? [[String: Any]])?.first)
+        #expect(waiting["ticket"] as? Int == 2 && waiting["priority"] as? Int == 5)
+        for pid in menders { kill(pid, SIGCONT) }
+        for member in [holder, waiter] { member.stop() }
+    }
+
     @Test func aDescriptionComesOutAsItWentIn() throws {
         let sandbox = try Sandbox()
         for text in ["a \"b\" \\c", "tab\tnew\nline\u{1b}[1m", "größe 漢字 🚂", "100%", " x"] {

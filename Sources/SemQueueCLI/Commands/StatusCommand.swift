@@ -87,11 +87,17 @@ struct StatusCommand {
 extension QueueStatus {
     /// As `--json` prints it.
     var json: JSON {
+        /// Of one whose record can't be read the kernel's locks tell the rest.
         func member(_ ticket: Ticket, _ since: Timestamp, _ party: Party) -> [(String, JSON)] {
-            [
-                ("ticket", .integer(ticket.number)), ("priority", .integer(Int64(ticket.priority))),
-                ("pid", .integer(Int64(party.pid))), ("host", .string(party.host)), ("user", .string(party.user)),
-                ("description", .string(party.description)), ("since", .string(since.rfc3339)),
+            let isNumbered = ticket.number > 0
+            let isNamed = party != .unknown && party != .asked
+            return [
+                ("ticket", isNumbered ? .integer(ticket.number) : .null),
+                ("priority", isNumbered ? .integer(Int64(ticket.priority)) : .null),
+                ("pid", isNamed ? .integer(Int64(party.pid)) : .null),
+                ("host", isNamed ? .string(party.host) : .null), ("user", isNamed ? .string(party.user) : .null),
+                ("description", party == .unknown ? .null : .string(party.description)),
+                ("since", since.microseconds > 0 ? .string(since.rfc3339) : .null),
             ]
         }
         var members: [(String, JSON)] = [
@@ -115,7 +121,7 @@ extension QueueStatus {
                         .object(
                             member($0.ticket, $0.since, $0.party)
                                 + [
-                                    ("slot", .integer(Int64($0.slot))), ("token", .integer($0.token)),
+                                    ("slot", .integer(Int64($0.slot))), ("token", $0.token > 0 ? .integer($0.token) : .null),
                                     // Of a process on another host that isn't known.
                                     ("stopped", $0.leaseExpires == nil ? .bool($0.isStopped) : .null),
                                 ]

@@ -216,17 +216,20 @@ final class WaitingDisplay: WaitObserver {
 struct Standing {
     var path: String
     var ahead: Int
+    /// More may be ahead.
+    var isUncertain: Bool
     var status: QueueStatus
 
     init(_ place: any Place) {
         status = place.holders()
         path = place.path
         ahead = place.ahead()
+        isUncertain = place.isUncertain
     }
 
     /// Such as “board.queue: 2nd in line, 12s; held by ann@ws7 (pid 4242) for 3m12s: flash.sh --all”.
     func line(waited: Duration?, withTimes: Bool = true) -> String {
-        let position = ahead == 0 ? "next in line" : "\(Self.ordinal(ahead + 1)) in line"
+        let position = ahead == 0 ? "next in line" : "\(Self.ordinal(ahead + 1)) in line\(isUncertain ? " or later" : "")"
         let time = waited.map { ", \(Self.span($0))" } ?? ""
         if let pause = status.paused {
             return "\(path): paused by \(pause.by): \(pause.reason); \(position)\(time)"
