@@ -57,6 +57,27 @@ import Testing
         #expect(after.out.hasSuffix("\"holders\": [], \"waiting\": []}\n"), "\(after.out)")
     }
 
+    /// Who holds and who waits write their records again, not onto those of others who came meanwhile.
+    @Test func recordsAreWrittenAgain() throws {
+        let sandbox = try Sandbox()
+        let names = ["holder", "head", "second"]
+        let members = try names.map { name in
+            let member = try sandbox.starting("acquire", "-q", "-m", name, "board.queue", "--", "sleep", "600")
+            #expect(Event.happens { status(sandbox).contains(name) })
+            return member
+        }
+        #expect(try sandbox.shell(try #require(Self.damages["emptied"])).status == .exited(0))
+        let late = try sandbox.starting("acquire", "-q", "-m", "late", "board.queue", "--", "true")
+        func shown() -> [String] {
+            status(sandbox).split(separator: "\n").dropFirst().compactMap {
+                $0.split(separator: " ").last.map(String.init)
+            }
+        }
+        #expect(Event.happens { shown().filter { $0 != "N" } == ["WHAT"] + names + ["late"] }, "\(status(sandbox))")
+        for member in members.reversed() { member.send(SIGTERM) }
+        #expect(late.wait().status == .exited(0))
+    }
+
     /// How many may hold is not known any more: one at a time, until somebody says it.
     @Test func lostHeaderMeansOneAtATime() throws {
         let sandbox = try Sandbox()

@@ -60,6 +60,37 @@ import Testing
         #expect(set.status == .exited(0), "the header's room is there: \(set.err)")
     }
 
+    /// Who waits without a record has its place from the kernel, is told why it isn't known, and writes the record
+    /// when there is room.
+    @Test func placesAreKnownWithoutRecords() throws {
+        guard Machine.has(.root) else { return }
+        let sandbox = try disk("64k")
+        let queue = "mounted/board.queue"
+        _ = try sandbox.semq("acquire", "-q", queue, "--", "true")
+        _ = try sandbox.shell("dd if=/dev/zero of=mounted/filler bs=1k 2>/dev/null")
+        let holder = try sandbox.starting("acquire", "-q", "-m", "holder", queue, "--", "sleep", "600")
+        func status() -> String { (try? sandbox.semq("status", queue).out) ?? "" }
+        #expect(Event.happens { status().contains("holder") })
+        let waiters = try (1...3).map { number in
+            let waiter = try sandbox.starting("acquire", "-m", "job \(number)", queue, "--", "true")
+            #expect(Event.happens { status().contains(", \(number) waiting") })
+            return waiter
+        }
+        for (waiter, place) in zip(waiters, ["next", "2nd", "3rd"]) {
+            #expect(
+                Event.happens { waiter.err.contains("semq: \(queue): \(place) in line; held by ") }, "\(waiter.err)")
+            let why =
+                "semq: \(queue): can't write who waits into the queue file: No space left on device; "
+                + "the place in line counts all the same\n"
+            #expect(Event.happens { waiter.err.contains(why) }, "\(waiter.err)")
+        }
+        #expect(status().components(separatedBy: "(record unreadable)").count == 4)
+        unlink(sandbox.path("mounted/filler"))
+        #expect(Event.happens { status().contains("job 1\n") && status().contains("job 2\n") }, "\(status())")
+        holder.send(SIGTERM)
+        for waiter in waiters { #expect(waiter.wait().status == .exited(0)) }
+    }
+
     /// The disk is full from the n-th write on, n rising over all writes of each process of an acquire,
     /// straight through or behind another, and of its release.
     @Test(arguments: [false, true]) func everyWriteMayFail(isQueued: Bool) throws {

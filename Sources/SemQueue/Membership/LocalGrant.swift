@@ -17,8 +17,8 @@ package final class LocalGrant: Grant {
     let party: Party
     /// For how long the slot is kept when all who have the description die without a word; zero: not at all.
     let lease: Duration
-    /// Where there is a lease: whether its record may still be written, which ends with the release.
-    private let isRecorded: Guarded<Bool>?
+    /// Whether its record may still be written, which ends with the release.
+    private let isRecorded = Guarded(true)
     /// The path that the queue was asked for by.
     package let path: String
     private let history: History
@@ -40,7 +40,6 @@ package final class LocalGrant: Grant {
         self.since = holder.since
         self.party = holder.party
         lease = holder.lease
-        isRecorded = holder.isRemote ? Guarded(true) : nil
     }
 
     /// As text, for a process that was forked before the grant and has the same descriptors.
@@ -80,11 +79,25 @@ package final class LocalGrant: Grant {
     ///   - expires: when the lease ends if nothing more is heard.
     ///   - isSilent: whether the holder isn't heard of just now.
     package func recordLease(expires: Timestamp, isSilent: Bool = false) {
-        isRecorded?.withLock { isRecorded in
+        guard lease > .zero else { return }
+        record(holder(expires: expires, isSilent: isSilent))
+    }
+
+    private func record(_ holder: SlotRecord.Holder) {
+        isRecorded.withLock { isRecorded in
             guard isRecorded else { return }
-            let record = SlotRecord(queue: queue, slot: slot, holder: holder(expires: expires, isSilent: isSilent))
+            let record = SlotRecord(queue: queue, slot: slot, holder: holder)
             QueueFile.write(record.line, at: recordLine, to: description)
         }
+    }
+
+    /// Writes the record again where it was damaged, so that those who wait know for whom. A lease's is written with
+    /// each sign of life.
+    private func mend() {
+        guard lease == .zero, QueueFile.record(SlotRecord.self, at: recordLine, from: description) == nil else {
+            return
+        }
+        record(holder(expires: nil))
     }
 
     /// The descriptor to hand to a command, so that the lock follows the work.
@@ -116,7 +129,7 @@ package final class LocalGrant: Grant {
         // A nested acquire first locks its byte for reading and then looks whether the ticket lives;
         // we first take the byte for writing and then give the ticket up: one of us sees the other.
         guard description.tryLock(.write, LockSpace.nested(ticket)) else { return false }
-        isRecorded?.withLock { $0 = false }
+        isRecorded.withLock { $0 = false }
         let isOurs = !mayBeDone || recordIsOurs
         // The record before the lock: found "held" under a free lock, it tells the next one of a loss.
         if isOurs { QueueFile.write(freeRecord, at: recordLine, to: description) }
@@ -137,8 +150,9 @@ package final class LocalGrant: Grant {
         return record == nil || record?.holder?.token == token
     }
 
-    /// Looks whether the permit still stands. To be asked about once a second.
+    /// Looks whether the permit still stands, and mends its record. To be asked about once a second.
     package func loss() -> PermitLoss? {
+        mend()
         if let note = Notes.forTicket(ticket, in: description) {
             return .released(by: note.by, reason: note.reason, grace: .milliseconds(note.grace))
         }

@@ -34,6 +34,9 @@ struct Member {
     /// What could not be written down, from one look to the next.
     private final class Unwritten {
         var tombstones = Tombstones.Unwritten()
+        /// Why the record of this waiter could not be written, and whether people know.
+        var placeError: Int32?
+        var isPlaceTold = false
     }
 
     /// A new member of the queue at `path`, or an outcome without one.
@@ -102,7 +105,7 @@ struct Member {
             switch try enter(free) {
             case .granted(let grant): return .granted(grant)
             case .refused(let busy): return .busy(busy)
-            case .waits(let ticket, let line): return try wait(ticket, line)
+            case .waits(let ticket, let record): return try wait(ticket, record)
             case .crowded(let ticket):
                 // A search through thousands of lines would hold everybody up under the mutex.
                 free = book.freeWaiterLine(for: ticket)
@@ -116,7 +119,7 @@ struct Member {
     private enum Entry {
         case granted(LocalGrant)
         case refused(Outcome.Busy)
-        case waits(Ticket, line: Int)
+        case waits(Ticket, WaiterLine)
         /// No line for a record is free near the ticket's own.
         case crowded(Ticket)
     }
@@ -157,26 +160,35 @@ struct Member {
                 return .refused(.held)
             }
             let found = free.flatMap { book.isFreeWaiterLine($0, for: ticket) ? $0 : nil }
-            guard let line = found ?? book.freeWaiterLine(for: ticket, of: Self.linesNear) else {
+            guard let line = found ?? book.freeWaiterLine(for: ticket, of: WaiterLine.near) else {
                 return .crowded(ticket)
             }
             // The record before the lock: who is seen waiting is known.
+            var place: WaiterLine
             repeat {
                 if own.isAlive(ticket) { ticket = ticket.next }
                 let record = WaiterRecord(
                     queue: header.queue, ticket: ticket, since: .now(), party: party, isRemote: request.lease != nil)
-                QueueFile.write(record.line, at: line, to: own)
+                place = WaiterLine(record, at: line)
+                if !place.write(to: book) { unwritten.placeError = errno }
             } while !own.tryLock(.write, LockSpace.placeAndMember(ticket))
             header.lastTicket = ticket.number
             QueueFile.write(header, to: own)
-            return .waits(ticket, line: line)
+            return .waits(ticket, place)
         }
     }
 
-    /// How many lines are looked at under the mutex; the first is free unless thousands wait.
-    private static let linesNear = 8
+    /// Writes the record of one who waits again where it was damaged, and says once if it can't be written.
+    func mend(_ place: inout WaiterLine) {
+        unwritten.placeError = place.mend(in: book) ? nil : errno
+        guard let error = unwritten.placeError, !unwritten.isPlaceTold else { return }
+        unwritten.isPlaceTold = true
+        observer.tells(
+            "\(path): can't write who waits into the queue file: \(String(cString: strerror(error))); "
+                + "the place in line counts all the same")
+    }
 
-    private var book: Book { Book(file: file, description: own, made: made, clock: clock) }
+    var book: Book { Book(file: file, description: own, made: made, clock: clock) }
 
     /// The header, made or recovered where it must be. Under the mutex.
     func openBook(isMember: Bool = false) throws -> Header {

@@ -1,11 +1,12 @@
 /// From the place in line to the permit.
 extension Member {
     /// Until the permit is had, or an outcome without one.
-    func wait(_ ticket: Ticket, _ line: Int) throws -> Outcome {
+    func wait(_ ticket: Ticket, _ record: WaiterLine) throws -> Outcome {
+        var record = record
         // Explicitly, because a process forked meanwhile may have the description too.
         var granted = false
         defer {
-            QueueFile.write(Book.blank, at: line, to: own)
+            record.clear(in: book)
             if !granted {
                 own.unlockAll()
                 observer.left()
@@ -31,6 +32,7 @@ extension Member {
             if now >= nextInspection {
                 if let note = Notes.forTicket(ticket, in: own) { return .removed(by: note.by, reason: note.reason) }
                 guard file.isInPlace() else { throw Replaced() }
+                mend(&record)
                 nextInspection = now + Self.inspects
             }
             if observer.standing() == .aside || isUnwanted(&offer) {
@@ -210,7 +212,7 @@ extension Member {
     /// and a slot that stays free would bring ever more of them.
     private static let looksApart = 50
 
-    /// How often a waiter looks for a note to it, and whether the file is still in place.
+    /// How often a waiter looks for a note to it, and whether the file and its own record are still in place.
     private static let inspects = Duration.milliseconds(240)
 
     @discardableResult

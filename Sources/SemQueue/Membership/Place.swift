@@ -10,6 +10,12 @@ package protocol Place: AnyObject {
     func holders() -> QueueStatus
     /// How many wait ahead.
     func ahead() -> Int
+    /// Whether there may be more than ``ahead()`` has counted.
+    var isUncertain: Bool { get }
+}
+
+extension Place {
+    package var isUncertain: Bool { false }
 }
 
 /// The locks that make a place in a queue file.
@@ -58,12 +64,21 @@ final class LocalPlace: Place {
 
     func holders() -> QueueStatus { QueueStatus(of: file, through: view, withWaiting: false) }
 
+    private(set) var isUncertain = false
+
     /// How many wait ahead, by their records; up to ``certain`` of them are asked for in the kernel.
     func ahead() -> Int {
+        isUncertain = false
         // The grant may come any moment now: no time to read what all have written.
-        guard view.nearestAhead(of: ticket) != nil else { return 0 }
+        guard let nearest = view.nearestAhead(of: ticket) else { return 0 }
         let tickets = QueueFile.records(WaiterRecord.self, in: QueueFile.waiterLines, from: view)
             .map(\.record.ticket).filter { $0 < ticket }
+        // Where the neighbour's record is missing, others are too: the file was damaged, or the disk is full.
+        guard tickets.contains(nearest) else {
+            let counted = view.waitingAhead(of: ticket, limit: Self.certain).count
+            isUncertain = counted == Self.certain
+            return isUncertain ? max(counted, tickets.count) : counted
+        }
         return tickets.count > Self.certain ? tickets.count : tickets.count { view.isAlive($0) }
     }
 
