@@ -88,6 +88,27 @@ import Testing
         #expect(try sandbox.isFree("q"))
     }
 
+    /// One that goes on learns of it once, by its shell or by a SIGCONT to `semq`, stopped or not.
+    @Test func sigcontReachesTheCommand() throws {
+        let sandbox = try Sandbox()
+        try sandbox.gate("go")
+        let semq = try sandbox.starting(
+            "acquire", "-q", "q", "--", "bash", "-c",
+            "trap 'echo on >> log' CONT; echo $$ > pid; until read x < go; do :; done")
+        let command = try sandbox.pid(in: "pid")
+        semq.send(SIGCONT)
+        #expect(Event.happens { sandbox.lines("log") == ["on"] })
+        kill(command, SIGSTOP)
+        #expect(Event.happens { Processes.isStopped(semq.pid) })
+        semq.send(SIGCONT)
+        #expect(Event.happens { sandbox.lines("log") == ["on", "on"] })
+        semq.send(SIGCONT)
+        #expect(Event.happens { sandbox.lines("log") == ["on", "on", "on"] })
+        try sandbox.open("go")
+        #expect(semq.wait().status == .exited(0))
+        #expect(sandbox.lines("log").count == 3)
+    }
+
     @Test func aBackgroundCommandThatReadsTheTerminalStopsAndComesForward() throws {
         let sandbox = try Sandbox()
         let bash = try Pty.bash(in: sandbox)

@@ -16,6 +16,8 @@ struct Front {
         StandardDescriptors.release([STDIN_FILENO, STDOUT_FILENO])
         var announcements = Announcements(page: page)
         var guardianState = GuardianState.lives
+        // The next SIGCONT is the one that ended our own stop.
+        var wasStopped = false
         while true {
             guardianState = lookAtGuardian()
             guard guardianState == .lives else { break }
@@ -23,11 +25,12 @@ struct Front {
             switch received.signal {
             case Signals.alarm:
                 announcements.tell()
-                stopWithCommand()
+                if stopWithCommand() { wasStopped = true }
             case SIGCHLD: break
             default:
                 // From the terminal the command has got it too; when it has stopped, the guardian says so.
-                if received.sender != guardian { forward(received) }
+                if received.sender != guardian { forward(received, wasStopped: wasStopped) }
+                if received.signal == SIGCONT { wasStopped = false }
             }
         }
         if guardianState == .wasKilled {
@@ -37,7 +40,7 @@ struct Front {
                 page: page, permits: permits,
                 stateChanged: { stop in
                     page.commandStop = stop ?? 0
-                    stopWithCommand()
+                    _ = stopWithCommand()
                 }, permitLost: { announcements.tell() })
             supervisor.passForwarded()
             supervisor.run()
@@ -46,12 +49,13 @@ struct Front {
         return exitCode()
     }
 
-    private func forward(_ received: Signals.Received) {
+    private func forward(_ received: Signals.Received, wasStopped: Bool) {
         guard received.fromProcess else { return }
-        // A shell's `fg` has continued the command too. Continued once more, it would miss a Ctrl-Z that has
-        // come since: then it is stopped again, and the terminal has stopped us with it.
+        // A shell's `fg` has continued the command together with us. Continued once more, it would miss a Ctrl-Z
+        // that has come since: then it is stopped again, and the terminal has stopped us with it.
         if received.signal == SIGCONT {
-            guard ProcessTree.isStopped(page.commandPid) != false, !Signals.isPending(Signals.stopping) else { return }
+            guard !wasStopped || ProcessTree.isStopped(page.commandPid) != false, !Signals.isPending(Signals.stopping)
+            else { return }
         }
         page.forwarded(received.signal).pointee.sent &+= 1
         kill(guardian, received.signal)
@@ -86,21 +90,23 @@ struct Front {
     }
 
     /// Stops this process as the command was stopped, until SIGCONT.
-    private func stopWithCommand() {
+    /// - Returns: whether that SIGCONT is still to be taken.
+    private func stopWithCommand() -> Bool {
         let signal = page.commandStop
-        guard commandIsStopped else { return }
+        guard commandIsStopped else { return false }
         guard signal != SIGSTOP else {
             raise(SIGSTOP)
-            return
+            return Signals.isPending([SIGCONT])
         }
         semq_signal_default(signal, false)
         raise(signal)  // blocked so far, and it has thrown a waiting SIGCONT away
         guard commandIsStopped else {
             _ = Signals.next([signal], within: .zero)
-            return
+            return false
         }
         Signals.unblock([signal])
         Signals.block([signal])
+        return Signals.isPending([SIGCONT])
     }
 
     /// It may have been continued since, of which the guardian has yet to learn.
