@@ -22,6 +22,8 @@ enum Command {
         case nil:
             Terminal.complain(Help.overview)
             return .usage
+        case .some(let word) where word.hasPrefix("-"):
+            throw SemaphoreError(.usage, "‘\(word.printable)’ is no option; see: semq --help")
         case .some(let word):
             throw SemaphoreError(.usage, "there is no command ‘\(word.printable)’; see: semq --help")
         }

@@ -9,6 +9,13 @@ import Testing
 
     static let misuses: [([String], String)] = [
         (["nosuch"], "there is no command ‘nosuch’; see: semq --help"),
+        (["--nosuch"], "‘--nosuch’ is no option; see: semq --help"),
+        (
+            ["acquire", "--con", "1", "q"],
+            "acquire: ‘--con’ may mean --conflict-exit-code or --concurrency; see: semq acquire --help"
+        ),
+        (["acquire", "--quiet=3", "q"], "acquire: ‘--quiet=3’: --quiet takes no value; see: semq acquire --help"),
+        (["status", "--wat=", "q"], "status: ‘--wat=’: --watch takes no value; see: semq status --help"),
         (["help", "nosuch"], "there is no command ‘nosuch’; see: semq --help"),
         (["acquire"], "acquire: name the semaphore, such as board.queue; see: semq acquire --help"),
         (["acquire", "--", "true"], "acquire: name the semaphore, such as board.queue; see: semq acquire --help"),

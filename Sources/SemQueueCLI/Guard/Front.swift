@@ -119,15 +119,25 @@ struct Front {
             semq_die_by(signal)
             return ExitCode(rawValue: 128 + signal)
         case .notExecuted(let error):
-            let there = OnBehalf.current == nil ? "" : " there"
-            let advice = error == ENOENT ? "; is it in PATH\(there)?" : ""
-            Terminal.say("\(name): \(String(cString: strerror(error)))\(advice)")
+            Terminal.say(whyNotExecuted(error))
             return error == ENOENT ? .notFound : .cannotExecute
         case .lost: return .lost
         case .none:
             Terminal.say("the guardian was killed, and how the command ended is not known")
             return .io
         }
+    }
+
+    private func whyNotExecuted(_ error: Int32) -> String {
+        let reason = String(cString: strerror(error))
+        guard !name.isEmpty else { return "the command's name is empty" }
+        let there = OnBehalf.current == nil ? "" : " there"
+        guard name.contains("/") else { return "\(name): \(reason)\(error == ENOENT ? "; is it in PATH\(there)?" : "")" }
+        var info = stat()
+        guard stat(name, &info) == 0 else { return "\(name): \(reason)" }
+        if info.st_mode & S_IFMT == S_IFDIR { return "\(name): is a folder, not a command" }
+        guard error == ENOENT else { return "\(name): \(reason)" }
+        return "\(name): \(reason); it is there, but what its first line or its header names to run it is not"
     }
 
     /// Says what the guardian puts on the page.

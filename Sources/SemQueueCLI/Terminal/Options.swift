@@ -76,7 +76,7 @@ struct Options {
                 }
                 operands.append(word)
             case Int32(UInt8(ascii: "?")):
-                throw SemaphoreError(.usage, "\(command): ‘\(word.printable)’ is no option of it; \(help)")
+                throw SemaphoreError(.usage, "\(command): \(Self.flaw(of: word, all)); \(help)")
             case Int32(UInt8(ascii: ":")):
                 throw SemaphoreError(.usage, "\(command): ‘\(word.printable)’ wants a value; \(help)")
             default:
@@ -88,6 +88,21 @@ struct Options {
         guard end > 0 else { return }
         trailing = Array(words[(end - 1)...])
         trailingWords = Array(typed[(end - 1)...])
+    }
+}
+
+extension Options {
+    /// What is wrong with a word that getopt refuses.
+    private static func flaw(of word: String, _ options: [Option]) -> String {
+        let name = word.prefix { $0 != "=" }.dropFirst(2)
+        let names = options.map { String(describing: $0.name) }
+        let meant = names.contains(String(name)) ? [String(name)] : names.filter { $0.hasPrefix(name) }
+        guard word.hasPrefix("--"), !name.isEmpty, !meant.isEmpty else {
+            return "‘\(word.printable)’ is no option of it"
+        }
+        return meant.count == 1
+            ? "‘\(word.printable)’: --\(meant[0]) takes no value"
+            : "‘\(word.printable)’ may mean \(meant.map { "--" + $0 }.joined(separator: " or "))"
     }
 }
 
