@@ -135,7 +135,10 @@ extension SemaphoreQueue {
         _ body: @escaping @Sendable (Permit) async throws -> Result
     ) async throws -> Result? {
         try Task.checkCancellation()
-        if case .here = place, let found = try Permit.enclosing.permit(on: path, anyFilesystem: false) {
+        if case .here = place,
+            let found = try Permit.enclosing.permit(
+                on: path, anyFilesystem: false, concurrency: options.concurrency)
+        {
             defer { found.nested.release() }
             return try await body(Permit(path, found.held, slot: found.slot, enclosing: Permit.enclosing))
         }

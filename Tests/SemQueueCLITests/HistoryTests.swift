@@ -69,12 +69,25 @@ import Testing
         #expect(lines.first?.contains("old") == true && lines.last?.contains("new") == true, "oldest first")
     }
 
-    @Test func aHistoryThatCannotBeWrittenStopsNothing() throws {
+    @Test(arguments: [
+        ("mkdir q.history", "it is no regular file", "Is a directory"),
+        (
+            "ln -s /tmp q.history", "it is a symbolic link, and links are not followed",
+            "it is a symbolic link, and links are not followed"
+        ),
+    ])
+    func aHistoryThatCannotBeWrittenStopsNothingAndIsTold(_ make: String, _ read: String, _ write: String) throws {
         let sandbox = try Sandbox()
-        _ = try sandbox.shell("mkdir q.history")
+        _ = try sandbox.shell(make)
         #expect(try sandbox.semq("acquire", "-q", "q", "--", "echo", "ran").out == "ran\n")
         #expect(try sandbox.isFree("q"))
-        #expect(try sandbox.semq("history", "q").status == .exited(0))
+        let said = "semq: q.history: what happens here can't be read: \(read)\n"
+        #expect(try sandbox.semq("history", "q") == .init(status: .exited(0), out: "", err: said))
+        let doctor = try sandbox.semq("doctor", "q")
+        #expect(doctor.status == .exited(0))
+        #expect(
+            doctor.out.contains("\nnote  history      q.history: what happens here can't be written down: \(write)\n"),
+            "\(doctor.out)")
     }
 
     @Test func damagedLinesAreShownHarmlessly() throws {
@@ -106,6 +119,8 @@ import Testing
         #expect(status == .exited(0))
         #expect(marks["file"] == "ok" && marks["locks"] == "ok" && marks["records"] == "ok" && marks["mutex"] == "ok")
         #expect(try doctor(sandbox).status == .exited(0), "the folder itself")
+        let words = [Sandbox.binary, "doctor"]
+        #expect(try sandbox.start(words + [sandbox.folder]).wait() == sandbox.start(words).wait())
     }
 
     @Test func doctorNamesWhatIsWrongAndExits65() throws {
@@ -113,6 +128,11 @@ import Testing
         try sandbox.write("text", "no queue\n")
         #expect(try doctor(sandbox, "text").marks["records"] == "BAD")
         #expect(try doctor(sandbox, "text").status == .exited(65))
+        #expect(try sandbox.semq("doctor", "text").out.contains("; move it away or name another file;"))
+        // What can't be looked at is not called good.
+        #expect(try doctor(sandbox, "text").marks["mutex"] == nil)
+        #expect(try sandbox.shell("mkfifo fifo").status == .exited(0))
+        #expect(try doctor(sandbox, "fifo").marks == ["file": "BAD"])
         let missing = try doctor(sandbox, "none/q")
         #expect(missing.status == .exited(65) && missing.marks["file"] == "BAD")
         #expect(try doctor(sandbox, "/dev/null").status == .exited(65))

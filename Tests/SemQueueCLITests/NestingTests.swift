@@ -33,6 +33,16 @@ import Testing
         #expect(held.hasPrefix("acquired a ticket=5 slot=0 token="))
     }
 
+    @Test func aNestedAcquireMayNotContradictTheConcurrencyEither() throws {
+        let sandbox = try Sandbox()
+        let result = try sandbox.shell("semq acquire -q q -- semq acquire --concurrency 2 q -- echo ran")
+        let sentence =
+            "semq: q: this queue was made with concurrency 1, not 2; leave --concurrency out, or change it for all: "
+            + "semq set q --concurrency 2\n"
+        #expect(result == .init(status: .exited(64), out: "", err: sentence))
+        #expect(try sandbox.shell("semq acquire -q q -- semq acquire --concurrency 1 q -- echo ran").out == "ran\n")
+    }
+
     @Test func nestingGoesAnyDepthAndByAnyNameOfTheQueue() throws {
         let sandbox = try Sandbox()
         let result = try sandbox.shell(

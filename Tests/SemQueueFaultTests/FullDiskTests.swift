@@ -85,6 +85,8 @@ import Testing
             #expect(Event.happens { waiter.err.contains(why) }, "\(waiter.err)")
         }
         #expect(status().components(separatedBy: "(record unreadable)").count == 4)
+        let doctor = try sandbox.semq("doctor", queue)
+        #expect(doctor.status == .exited(0) && doctor.out.contains(/\nnote  space +No space left on device/))
         unlink(sandbox.path("mounted/filler"))
         #expect(Event.happens { status().contains("job 1\n") && status().contains("job 2\n") }, "\(status())")
         holder.send(SIGTERM)

@@ -42,9 +42,11 @@ package struct Diagnosis {
         return findings
     }
 
-    /// Looks at the queue at a path, or at the folder where it would be.
+    /// Looks at the queue at a path, or at the folder where it would be. Ends with what makes the rest impossible.
     package static func of(_ path: String) -> [Finding] {
         var findings: [Finding] = []
+        var info = stat()
+        if stat(path, &info) == 0, info.st_mode & S_IFMT == S_IFDIR { return ofFolder(path) }
         let opened: (QueueFile, Description, made: Bool)
         do {
             opened = try QueueFile.open(path, .init(create: false, anyFilesystem: true))
@@ -54,7 +56,6 @@ package struct Diagnosis {
             findings.append(missing ? absence(of: path, from: folder) : bad("file", error.message))
             let folderDescriptor = missing ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1
             if folderDescriptor >= 0 { findings.append(filesystem(Description(owning: folderDescriptor))) }
-            if !missing { findings += stuck(path) }
             return findings
         }
         let (file, description, _) = opened
@@ -62,7 +63,13 @@ package struct Diagnosis {
             Finding(subject: "file", verdict: .good, text: "\(QueueStatus.absolute(path)), readable and writable"))
         findings.append(filesystem(description))
         findings.append(locks(file, description))
-        findings.append(records(file, description))
+        let records = records(file, description)
+        findings.append(records)
+        guard records.verdict != .bad || !isForeign(file, description) else { return findings }
+        if let space = space(description) { findings.append(space) }
+        if let flaw = History(of: path).flaw(reading: false) {
+            findings.append(Finding(subject: "history", verdict: .note, text: flaw))
+        }
         if let pause = Book.header(from: description)?.pause {
             findings.append(
                 Finding(
@@ -130,15 +137,18 @@ package struct Diagnosis {
 
     private static func records(_ file: QueueFile, _ description: Description) -> Finding {
         guard let header = Book.header(from: description) else {
+            do throws(SemaphoreError) {
+                try Book(file: file, description: description, made: false).checkIsQueue()
+            } catch {
+                return bad("records", error.message)
+            }
             var info = stat()
             fstat(description.descriptor, &info)
             return info.st_size == 0
                 ? Finding(subject: "records", verdict: .note, text: "empty: the first acquire makes it a queue")
-                : Finding(
-                    subject: "records", verdict: .bad,
-                    text:
-                        "no readable header: no queue, or a damaged one (which goes on while it is used, one at a time)"
-                )
+                : bad(
+                    "records",
+                    "the header is damaged: one at a time until somebody says semq set \(file.path) --concurrency N")
         }
         let origin =
             switch header.origin {
@@ -151,6 +161,20 @@ package struct Diagnosis {
             text:
                 "concurrency \(header.concurrency)\(origin); \(header.lastTicket) ticket\(header.lastTicket == 1 ? "" : "s") drawn"
         )
+    }
+
+    private static func isForeign(_ file: QueueFile, _ description: Description) -> Bool {
+        (try? Book(file: file, description: description, made: false).checkIsQueue()) == nil
+    }
+
+    /// Nil where there is room.
+    private static func space(_ description: Description) -> Finding? {
+        var info = statvfs()
+        guard fstatvfs(description.descriptor, &info) == 0, info.f_blocks > 0, info.f_bavail == 0 else { return nil }
+        return Finding(
+            subject: "space", verdict: .note,
+            text: "\(String(cString: strerror(ENOSPC))): turns go on, but the history has gaps, and who waits may be "
+                + "shown without a name; make room on the disk")
     }
 
     private static func stuck(_ path: String) -> [Finding] {

@@ -103,6 +103,23 @@ package final class History: Sendable {
         return new
     }
 
+    /// Why nothing can be written here, or what was written can't be read, in a sentence.
+    package func flaw(reading: Bool) -> String? {
+        let flags = (reading ? O_RDONLY : O_WRONLY | O_APPEND) | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY
+        let descriptor = Glibc.open(path, flags)
+        var reason: String?
+        if descriptor >= 0 {
+            var info = stat()
+            if fstat(descriptor, &info) != 0 || info.st_mode & S_IFMT != S_IFREG { reason = "it is no regular file" }
+            close(descriptor)
+        } else if errno == ELOOP {
+            reason = "it is a symbolic link, and links are not followed"
+        } else if errno != ENOENT || !reading && access(QueueFile.parent(of: path), W_OK | X_OK) != 0 {
+            reason = String(cString: strerror(errno))
+        }
+        return reason.map { "\(path): what happens here can't be \(reading ? "read" : "written down"): \($0)" }
+    }
+
     /// The lines kept, oldest first. A release may have been written behind the grant that followed it: they
     /// are ordered by their times, which stand at the start and have one width.
     package func lines() -> [String] {

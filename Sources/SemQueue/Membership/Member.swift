@@ -213,11 +213,7 @@ struct Member {
     }
 
     private func check(_ header: Header) throws(SemaphoreError) {
-        guard let asked = request.concurrency, header.origin == .created, asked != header.concurrency else { return }
-        throw SemaphoreError(
-            .usage,
-            "\(path): this queue was made with concurrency \(header.concurrency), not \(asked); "
-                + "leave --concurrency out, or change it for all: semq set \(path) --concurrency \(asked)")
+        try header.check(asked: request.concurrency, at: path)
     }
 
     // MARK: under the mutex
@@ -335,6 +331,17 @@ struct Member {
         return SlotRecord.Holder(
             ticket: ticket, token: token, since: since, party: party, lease: .milliseconds(lease.milliseconds),
             expires: Timestamp(Timestamp.now().microseconds + lease.milliseconds * 1000))
+    }
+}
+
+extension Header {
+    /// - Throws: ``SemaphoreError`` where an acquirer's concurrency contradicts the one that the queue was made with.
+    func check(asked: Int?, at path: String) throws(SemaphoreError) {
+        guard let asked, origin == .created, asked != concurrency else { return }
+        throw SemaphoreError(
+            .usage,
+            "\(path): this queue was made with concurrency \(concurrency), not \(asked); "
+                + "leave --concurrency out, or change it for all: semq set \(path) --concurrency \(asked)")
     }
 }
 

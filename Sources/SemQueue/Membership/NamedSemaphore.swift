@@ -53,8 +53,11 @@ package struct LocalSemaphore: NamedSemaphore {
         return History(of: name).lines()
     }
 
+    /// Why its history can't be read, or nil.
+    package var historyFlaw: String? { History(of: name).flaw(reading: true) }
+
     /// A permit of an ancestor's on this queue that still stands.
     package func permit(among held: Nesting, _ request: Request) throws -> Nesting.Found? {
-        try held.permit(on: name, anyFilesystem: request.anyFilesystem)
+        try held.permit(on: name, anyFilesystem: request.anyFilesystem, concurrency: request.concurrency)
     }
 }

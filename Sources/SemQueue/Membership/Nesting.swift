@@ -38,13 +38,14 @@ package struct Nesting: Equatable, Sendable {
     }
 
     /// A permit of an ancestor's on this queue that still stands, kept standing by the result.
-    /// - Throws: ``SemaphoreError`` if the file can't be opened.
-    package func permit(on path: String, anyFilesystem: Bool) throws -> Found? {
+    /// - Parameter concurrency: what the inner one asks for, if it asks.
+    /// - Throws: ``SemaphoreError`` if the file can't be opened, or was made with another concurrency.
+    package func permit(on path: String, anyFilesystem: Bool, concurrency: Int? = nil) throws -> Found? {
         guard !permits.isEmpty else { return nil }
         let options = QueueFile.Options(create: false, anyFilesystem: anyFilesystem)
         guard let description = try QueueFile.openIfThere(path, options) else { return nil }
-        guard let queue = Book.header(from: description)?.queue else { return nil }
-        for permit in permits where permit.queue == queue {
+        guard let header = Book.header(from: description) else { return nil }
+        for permit in permits where permit.queue == header.queue {
             // In this order: the holder first locks the byte for writing, then gives up the ticket.
             guard description.tryLock(.read, LockSpace.nested(permit.ticket)) else { continue }
             let slot = description.heldSlots().first { slot in
@@ -55,6 +56,7 @@ package struct Nesting: Equatable, Sendable {
                 return holder.ticket == permit.ticket && holder.token == permit.token
             }
             if let slot, description.isAlive(permit.ticket) {
+                try header.check(asked: concurrency, at: path)
                 return Found(nested: Nested(description), held: permit, slot: slot)
             }
             description.unlock(LockSpace.nested(permit.ticket))

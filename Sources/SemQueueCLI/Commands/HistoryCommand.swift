@@ -23,6 +23,7 @@ struct HistoryCommand {
         for line in try semaphore.history() {
             Terminal.print(json ? line : Self.readable(line, now: now))
         }
+        if let flaw = (semaphore as? LocalSemaphore)?.historyFlaw { Terminal.say(flaw) }
         return .success
     }
 
