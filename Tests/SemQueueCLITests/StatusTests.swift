@@ -143,10 +143,12 @@ import Testing
     @Test func jsonInventsNothingAboutADamagedRecord() throws {
         let sandbox = try Sandbox()
         let (holder, waiter) = (try sandbox.holding("q"), try sandbox.waiting("q", as: "next", "--priority", "5"))
-        // They must not mend their records meanwhile.
-        let menders = [try #require(Processes.guardian(of: holder.pid)), waiter.pid]
-        for pid in menders { kill(pid, SIGSTOP) }
-        #expect(Event.happens { menders.allSatisfy(Processes.isStopped) })
+        // They must not mend their records meanwhile. A guardian is continued by its `semq`.
+        let menders = [holder.pid, try #require(Processes.guardian(of: holder.pid)), waiter.pid]
+        for pid in menders {
+            kill(pid, SIGSTOP)
+            #expect(Event.happens { Processes.isStopped(pid) })
+        }
         try sandbox.write("q", "")
         let text = try sandbox.semq("status", "--json", "q").out
         let object = try #require(JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any])
@@ -212,7 +214,7 @@ import Testing
         let sandbox = try Sandbox()
         let holder = try sandbox.holding("q", as: "a description that is longer than this terminal is wide")
         let pty = try Pty([Sandbox.binary, "status", "--watch", "q"], in: sandbox, columns: 50)
-        #expect(pty.sees("\u{1b}[H\u{1b}[1mq\u{1b}[0m: held, nobody waits\u{1b}[K\r\n"))
+        #expect(pty.sees(Self.screen + "\u{1b}[H\u{1b}[H\u{1b}[1mq\u{1b}[0m: held, nobody waits\u{1b}[K\r\n"))
         #expect(pty.sees("…"))
         holder.stop()
         #expect(pty.sees("\u{1b}[H\u{1b}[1mq\u{1b}[0m: free, nobody waits\u{1b}[K\r\n\u{1b}[J"))
@@ -220,6 +222,38 @@ import Testing
         #expect(pty.wait() == .signaled(SIGINT))
         let plain = pty.everything.replacing(/\x1b\[[0-9;]*[A-Za-z]/, with: "")
         #expect(plain.split(separator: "\r\n").allSatisfy { $0.count <= 50 })
+    }
+
+    /// The alternate screen, and the one that was there.
+    private static let (screen, back) = ("\u{1b}[?1049h", "\u{1b}[?1049l")
+
+    @Test(arguments: [SIGINT, SIGTERM, SIGHUP, SIGQUIT, 0])
+    func whatStoodOnTheTerminalComesBackHoweverTheWatchEnds(_ signal: Int32) throws {
+        let sandbox = try Sandbox()
+        _ = try sandbox.semq("acquire", "-q", "q", "--", "true")
+        let pty = try Pty(
+            ["/bin/bash", "-c", "ulimit -c 0; exec semq status --watch q"], in: sandbox)
+        #expect(pty.sees(Self.screen) && pty.sees("q\u{1b}[0m: free"))
+        if signal == 0 { unlink(sandbox.path("q")) } else { kill(pty.pid, signal) }
+        #expect(pty.wait() == (signal == 0 ? .exited(73) : .signaled(signal)))
+        #expect(pty.sees(Self.back))
+        #expect(pty.text == (signal == 0 ? "semq: q: there is no such queue; `semq acquire` makes one\r\n" : ""))
+    }
+
+    @Test func theShellHasItsScreenWhileTheWatchIsStopped() throws {
+        let sandbox = try Sandbox()
+        _ = try sandbox.semq("acquire", "-q", "q", "--", "true")
+        let bash = try Pty.bash(in: sandbox)
+        bash.line("semq status --watch q")
+        for _ in 0..<2 {
+            #expect(bash.sees(Self.screen) && bash.sees("q\u{1b}[0m: free"))
+            bash.type(Pty.suspend)
+            #expect(bash.sees(Self.back) && bash.sees("Stopped"))
+            bash.line("fg")
+        }
+        #expect(bash.sees(Self.screen))
+        bash.type(Pty.interrupt)
+        #expect(bash.sees(Self.back) && bash.sees("% "))
     }
 
     @Test func colourIsForTerminalsOnlyAndCanBeDeclined() throws {

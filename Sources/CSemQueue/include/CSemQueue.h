@@ -154,6 +154,13 @@ bool semq_waiting_was_stopped(void);
 /// Lets the stop signals of the terminal through (only around a blocking wait).
 void semq_waiting_allow_stop(bool allow);
 
+// MARK: screen.c: the terminal's alternate screen
+
+/// Shows it on standard output until `semq_screen_end`, a deadly signal, or for as long as the terminal stops this
+/// process.
+void semq_screen_begin(void);
+void semq_screen_end(void);
+
 // MARK: options.c: getopt_long(3), whose struct wants C strings that outlive the call
 
 /// One option: its long name, its letter (or a number above 255 where it has none), whether it takes

@@ -1,3 +1,4 @@
+internal import CSemQueue
 internal import Glibc
 internal import SemQueue
 
@@ -48,6 +49,9 @@ struct StatusCommand {
                 try HostWatch(
                     semaphores, first.filter { status in semaphores.contains { $0.name == status.semaphore } })
             }
+        // As watch(1) does: what stood on the terminal comes back, however this ends.
+        if redraws { semq_screen_begin() }
+        defer { if redraws { semq_screen_end() } }
         while true {
             let statuses = try semaphores.map { semaphore in
                 try (semaphore as? RemoteSemaphore).flatMap { try watches[$0.host.name]?.status(of: $0.name) }
@@ -121,7 +125,8 @@ extension QueueStatus {
                         .object(
                             member($0.ticket, $0.since, $0.party)
                                 + [
-                                    ("slot", .integer(Int64($0.slot))), ("token", $0.token > 0 ? .integer($0.token) : .null),
+                                    ("slot", .integer(Int64($0.slot))),
+                                    ("token", $0.token > 0 ? .integer($0.token) : .null),
                                     // Of a process on another host that isn't known.
                                     ("stopped", $0.leaseExpires == nil ? .bool($0.isStopped) : .null),
                                 ]
