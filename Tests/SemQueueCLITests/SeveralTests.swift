@@ -47,6 +47,14 @@ import Testing
         let sandbox = try Sandbox()
         let holders = try ["a", "b"].map { try sandbox.holding($0) }
         #expect(try run(sandbox, "-q", "-n", "--any", "a", "b", "--", "true").status == .exited(75))
+        for (words, verb) in [(["-n"], "busy"), (["-w", "0.2"], "not granted in time")] {
+            let result = try sandbox.start([Sandbox.binary, "acquire", "--any"] + words + ["a", "b"]).wait()
+            let told = result.err.split(separator: "\n").suffix(2)
+            #expect(result.status == .exited(75))
+            #expect(
+                told.count == 2 && zip(told, ["a", "b"]).allSatisfy { $0.hasPrefix("semq: \($1): \(verb): held by ") },
+                "\(result.err)")
+        }
         #expect(try run(sandbox, "-q", "-w", "0.2", "--any", "a", "b", "--", "true").status == .exited(75))
         for queue in ["a", "b"] { #expect(sandbox.view(queue)?.waiting.isEmpty == true) }
         holders[0].stop()

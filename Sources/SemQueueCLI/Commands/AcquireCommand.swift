@@ -147,12 +147,22 @@ struct AcquireCommand {
                 permits.release()
                 semq_die_by(death)
             }
-            return try guarded?.run(under: permits, held: held) ?? Hold(permits: permits).run()
+            return try guarded?.run(under: permits, held: held) ?? Hold(permits: permits, talks: talk > .quiet).run()
         case .refused(let outcome, let semaphore):
             display.end()
             if let death = display.death { semq_die_by(death) }
+            if mode == .any, open.count > 1, let verb = outcome.refusesAll {
+                // None of them was to be had: each has its own reason.
+                if talk > .quiet { for semaphore in open { Terminal.say(Self.obstacle(semaphore, verb)) } }
+                return notGranted
+            }
             return refusal(outcome, semaphore)
         }
+    }
+
+    private static func obstacle(_ semaphore: any NamedSemaphore, _ verb: String) -> String {
+        let why = WaitingDisplay.obstacle(semaphore)
+        return "\(semaphore.name): \(verb)\(why.map { ": \($0)" } ?? "")"
     }
 
     private func acquire(_ semaphores: [any NamedSemaphore], _ display: WaitingDisplay) throws -> SeveralOutcome {
@@ -171,14 +181,24 @@ struct AcquireCommand {
         case .busy(.paused(let reason, let by)): message += ": paused by \(by): \(reason)"
         case .busy(.full):
             message += ": as many wait as a queue has room for (\(QueueStatus.maximumWaiting)); try again later"
-        case .timedOut:
-            message += ": not granted in time\(WaitingDisplay.obstacle(semaphore).map { ": \($0)" } ?? "")"
+        case .timedOut: message = Self.obstacle(semaphore, "not granted in time")
         case .removed(let by, let reason):
             (message, code) = ("\(semaphore.name): \(by) took this turn out of the queue: \(reason)", .lost)
         case .cancelled: message += ": given up"
         }
         if talk > .quiet { Terminal.say(message) }
         return code
+    }
+}
+
+extension Outcome {
+    /// What is said of each of several semaphores when none was granted; nil where one alone gave the reason.
+    fileprivate var refusesAll: String? {
+        switch self {
+        case .busy(.held), .busy(.paused): "busy"
+        case .timedOut: "not granted in time"
+        default: nil
+        }
     }
 }
 

@@ -5,6 +5,8 @@ internal import SemQueue
 /// Holding without a command: until standard input closes, a signal comes or the permit is gone.
 struct Hold {
     let permits: Permits
+    /// Whether people are told more than what was acquired.
+    let talks: Bool
 
     func run() -> ExitCode {
         let deadly = [SIGHUP, SIGINT, SIGQUIT, SIGTERM].filter { !semq_signal_is_ignored($0) }
@@ -21,6 +23,9 @@ struct Hold {
                 permits.release()
                 return .io
             }
+        }
+        if talks, Terminal.isTerminal(STDIN_FILENO), Terminal.isTerminal(STDERR_FILENO) {
+            Terminal.say("held until Ctrl-D, the end of standard input")
         }
         while true {
             for news in permits.grants.flatMap({ $0.news() }) { Terminal.say(news) }
