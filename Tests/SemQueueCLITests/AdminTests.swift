@@ -81,6 +81,7 @@ import Testing
         let view = try #require(sandbox.view("q"), "the queue can still be read")
         #expect(view.concurrency == 3)
         #expect(view.paused?.reason.hasPrefix("lunch") == true)
+        #expect(try sandbox.semq("status", "q").out.hasPrefix("q: paused, nobody waits\n"), "not called free")
         #expect(try sandbox.semq("set", "q", "--resume").status == .exited(0))
         #expect(try sandbox.isFree("q"))
     }

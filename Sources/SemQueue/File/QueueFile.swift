@@ -216,7 +216,9 @@ extension QueueFile {
         case ENAMETOOLONG: return .system(.cannotCreate, doing, path)
         case EACCES, EPERM:
             return .system(
-                .permission, doing, path, advice: "; taking a turn needs permission to read and write it")
+                .permission, doing, path,
+                advice: readOnly
+                    ? "; looking needs permission to read it" : "; taking a turn needs permission to read and write it")
         case EROFS:
             return .system(.unusable, doing, path, advice: "; a queue must lie where all its users can write")
         case EMFILE, ENFILE: return .system(.io, doing, path, advice: "; raise the limit (ulimit -n)")
@@ -235,6 +237,11 @@ extension QueueFile {
             return .system(
                 .cannotCreate, "can't make", path, advice: "; its folder \(parent(of: path)) is not writable")
         case EMFILE, ENFILE: return .system(.io, "can't make", path, advice: "; raise the limit (ulimit -n)")
+        case EISDIR:
+            return SemaphoreError(
+                .cannotCreate,
+                "\(path): names a folder, which is not there; a queue is a regular file, such as board.queue",
+                systemError: EISDIR)
         default: return .system(.cannotCreate, "can't make", path)
         }
     }

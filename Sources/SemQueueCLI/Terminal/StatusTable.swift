@@ -85,7 +85,10 @@ struct StatusTable {
 
     private func title(_ status: QueueStatus) -> String {
         let (held, waiting) = (status.holders.count, status.waiting.count)
-        let use = held == 0 ? "free" : status.concurrency == 1 ? "held" : "\(held) of \(status.concurrency) held"
+        let use =
+            held == 0
+            ? status.paused == nil ? "free" : "paused"
+            : status.concurrency == 1 ? "held" : "\(held) of \(status.concurrency) held"
         let queue = waiting == 0 ? "nobody waits" : "\(waiting) waiting"
         let beyond = held > status.concurrency ? " (draining to \(status.concurrency))" : ""
         return "\(styled(status.semaphore.printable, .bold)): \(use)\(beyond), \(queue)"

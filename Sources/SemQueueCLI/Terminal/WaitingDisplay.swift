@@ -229,7 +229,8 @@ struct Standing {
 
     /// Such as “board.queue: 2nd in line, 12s; held by ann@ws7 (pid 4242) for 3m12s: flash.sh --all”.
     func line(waited: Duration?, withTimes: Bool = true) -> String {
-        let position = ahead == 0 ? "next in line" : "\(Self.ordinal(ahead + 1)) in line\(isUncertain ? " or later" : "")"
+        let later = isUncertain ? " or later" : ""
+        let position = ahead == 0 ? "next in line" : "\(Self.ordinal(ahead + 1)) in line\(later)"
         let time = waited.map { ", \(Self.span($0))" } ?? ""
         if let pause = status.paused {
             return "\(path): paused by \(pause.by): \(pause.reason); \(position)\(time)"
