@@ -132,7 +132,9 @@ struct Front {
         let reason = String(cString: strerror(error))
         guard !name.isEmpty else { return "the command's name is empty" }
         let there = OnBehalf.current == nil ? "" : " there"
-        guard name.contains("/") else { return "\(name): \(reason)\(error == ENOENT ? "; is it in PATH\(there)?" : "")" }
+        guard name.contains("/") else {
+            return "\(name): \(reason)\(error == ENOENT ? "; is it in PATH\(there)?" : "")"
+        }
         var info = stat()
         guard stat(name, &info) == 0 else { return "\(name): \(reason)" }
         if info.st_mode & S_IFMT == S_IFDIR { return "\(name): is a folder, not a command" }
