@@ -253,7 +253,7 @@ import Testing
         let sandbox = try Sandbox()
         let bench = try Bench(sandbox)
         let holder = try sandbox.holding("bench/q", as: "flashing")
-        for (options, said) in [(["-n"], "busy"), (["-w", "0.3", "-q"], ""), (["-w", "0.3"], "not granted in time")] {
+        for (options, said) in [(["-n"], "busy"), (["-w", "0.3", "-q"], ""), (["-w", "3"], "not granted in time")] {
             let count = bench.connections.count
             let result = try sandbox.start(
                 [Sandbox.binary, "acquire"] + options + ["bench:q"] + bench.options + ["--", "true"]
