@@ -49,7 +49,8 @@ const char *semq_argument(int index) { return argument_values[index]; }
 int semq_fork(void) { return fork(); }
 
 // After vfork(2) the child shares our memory until it executes: nothing but calls and `failure` is touched.
-int semq_spawn(int *pid, const char *program, char *const arguments[], int in, int out, int err, const int *ignored, int count) {
+int semq_spawn(
+    int *pid, const char *program, char *const arguments[], int in, int out, int err, int third, const int *ignored, int count) {
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -58,10 +59,11 @@ int semq_spawn(int *pid, const char *program, char *const arguments[], int in, i
     if (child == 0) {
         for (int number = 1; number < NSIG; number++) signal(number, SIG_DFL);
         for (int i = 0; i < count; i++) signal(ignored[i], SIG_IGN);
-        // Each may stand in another's place: first out of the way of 0 to 2.
-        int wanted[] = {in, out, err};
-        for (int i = 0; i < 3; i++) wanted[i] = fcntl(wanted[i], F_DUPFD_CLOEXEC, 3);
-        for (int i = 0; i < 3; i++) {
+        // Each may stand in another's place: first out of the way of 0 to 3.
+        int wanted[] = {in, out, err, third};
+        int wants = third < 0 ? 3 : 4;
+        for (int i = 0; i < wants; i++) wanted[i] = fcntl(wanted[i], F_DUPFD_CLOEXEC, 4);
+        for (int i = 0; i < wants; i++) {
             dup2(wanted[i], i);
             fcntl(i, F_SETFL, fcntl(i, F_GETFL) & ~O_NONBLOCK);
         }

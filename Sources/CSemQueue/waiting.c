@@ -35,6 +35,7 @@ static void die(int number) {
         return;
     }
     if (number == SIGALRM) number = waiting.death;
+    semq_turn_rescue();
     tidy_up();
     // Where the place is an agent's on another host, it is told; the kernel knows of the others.
     static const char goodbye[] = "goodbye\n";

@@ -106,10 +106,10 @@ import Testing
                 return SSHSecret(answers[number - 1])
             }
         }.close()
-        let path = server.workshop.path("own")
+        let (who, path) = ("(\(NSUserName())@lab)", server.workshop.path("own"))
         #expect(
             prompts.withLock { $0 } == [
-                "Passphrase for the key \(path): ", "That was not it. Passphrase for the key \(path): ",
+                "\(who) Passphrase for the key \(path): ", "\(who) That was not it. Passphrase for the key \(path): ",
             ])
     }
 

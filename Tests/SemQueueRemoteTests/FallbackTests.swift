@@ -186,6 +186,14 @@ import Testing
         #expect(!terminal.everything.contains(Self.secret))
     }
 
+    @Test func whoEndsAtThePasswordPromptPutsTheTerminalBack() throws {
+        try setPassword(bench { ($0.sshd, $0.authorizedKeys) = (["PasswordAuthentication yes"], "") })
+        let terminal = try QuestionTests.terminal(client, ["semq", "acquire", "lab@bench:board.queue", "--", "true"])
+        #expect(terminal.sees("lab@bench's password: "), "\(terminal.everything)")
+        kill(try QuestionTests.semq(client, "board.queue"), SIGTERM)
+        #expect(terminal.sees("code 143, as before"), "\(terminal.everything)")
+    }
+
     /// Nobody is there to answer questions then, and none is asked.
     @Test func whatSSHCarriesIsResumed() throws {
         let bench = try bench()

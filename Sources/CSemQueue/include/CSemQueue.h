@@ -49,9 +49,11 @@ void semq_alarm_delete(semq_timer timer);
 int semq_argument_count(void);
 const char *semq_argument(int index);
 
-/// Starts a program, looked for in PATH, with these descriptors as its standard input, output and error,
-/// and these signals ignored; all others it finds at their defaults and not blocked. Returns 0 or errno.
-int semq_spawn(int *pid, const char *program, char *const arguments[], int in, int out, int err, const int *ignored, int count);
+/// Starts a program, looked for in PATH, with these descriptors as its standard input, output and error, and one more
+/// as its descriptor 3 (-1: none), and these signals ignored; all others it finds at their defaults and not blocked.
+/// Returns 0 or errno.
+int semq_spawn(
+    int *pid, const char *program, char *const arguments[], int in, int out, int err, int third, const int *ignored, int count);
 
 /// The linker's name for a program's content (its GNU build id), in hexadecimal. False where it has none.
 bool semq_build_id(const char *path, char *text, int room);
@@ -160,6 +162,37 @@ void semq_waiting_allow_stop(bool allow);
 /// process.
 void semq_screen_begin(void);
 void semq_screen_end(void);
+
+// MARK: turn.c: whose turn it is to ask at the terminal, among a process and the programs that it has started
+
+/// Makes the memory that they share. From then on a deadly signal whose action is the default first puts the terminal
+/// back as it was.
+void semq_turn_make(void);
+
+/// The memory's descriptor in the process that has made it, or -1. A lock on its first byte is the turn.
+int semq_turn_memory(void);
+
+/// Maps the memory that another process has made.
+bool semq_turn_join(int fd);
+
+/// The process that has the turn, or 0.
+int semq_turn_holder(void);
+
+/// Whether there is a line on the terminal that is redrawn; whoever asks clears it first.
+void semq_turn_line(bool is_there);
+
+/// Notes who has taken the turn, and what the terminal is like now. For whoever has the lock.
+void semq_turn_begin(int pid);
+
+/// The holder has asked, and has put the terminal back itself.
+void semq_turn_end(int pid);
+
+/// The same of a holder that has died, in whose place the terminal is put back.
+void semq_turn_restore(int pid);
+
+/// For a process that ends now: ends the holder, which is its child or itself, and puts the terminal back. Safe in
+/// signal handlers.
+void semq_turn_rescue(void);
 
 // MARK: options.c: getopt_long(3), whose struct wants C strings that outlive the call
 

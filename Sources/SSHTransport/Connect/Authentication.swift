@@ -199,7 +199,8 @@ struct Authentication {
         }
         for attempt in 1...Authentication.passphraseTries {
             let left = deadline.remaining
-            let prompt = attempt == 1 ? "" : "That was not it. "
+            // As ssh does where it doesn't know what is asked for.
+            let prompt = "(\(user)@\(endpoint.alias)) \(attempt == 1 ? "" : "That was not it. ")"
             guard
                 let passphrase = options.askPassphrase(
                     "\(prompt)Passphrase for the key \(identity.path): ", negotiation.cancellation)

@@ -11,7 +11,7 @@ struct TerminalPrompt {
 
     /// - Returns: nil where nothing was answered, or Ctrl-C was.
     func ask(_ prompt: String) -> SSHSecret? {
-        while true {
+        while !cancellation.isCancelled {
             switch askOnce(prompt) {
             case .line(let secret): return secret
             case .signal(SIGTSTP):
@@ -23,6 +23,7 @@ struct TerminalPrompt {
                 return nil
             }
         }
+        return nil
     }
 
     private enum Answer {

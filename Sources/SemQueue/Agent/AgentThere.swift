@@ -50,7 +50,7 @@ final class AgentThere: AgentTask {
         for index in 0..<3 where semq_pipe(&ends[index]) != 0 { throw Self.noRoom(errno) }
         var arguments = ["semq", "acquire"].map { (word: String) in strdup(word) } + words.map(Self.copy) + [nil]
         defer { for word in arguments { free(word) } }
-        let error = semq_spawn(&pid, "/proc/self/exe", &arguments, ends[0][0], ends[1][1], ends[2][1], [], 0)
+        let error = semq_spawn(&pid, "/proc/self/exe", &arguments, ends[0][0], ends[1][1], ends[2][1], -1, [], 0)
         for descriptor in [ends[0][0], ends[1][1], ends[2][1]] { close(descriptor) }
         guard error == 0 else { throw Self.noRoom(error) }
         input = ends[0][1]

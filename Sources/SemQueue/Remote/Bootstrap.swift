@@ -26,6 +26,7 @@ package struct Bootstrap {
             guard let line = try upload.line(where: { $0.hasPrefix(Self.machine) }) else {
                 throw upload.failure(noShell)
             }
+            upload.link.hasAnswered()
             let machine = String(line.dropFirst(Self.machine.count))
             guard let path = binary.path(for: machine) else {
                 throw SemaphoreError(
@@ -159,8 +160,8 @@ private final class Upload {
 
     private func step() throws {
         let now = Duration.monotonic()
-        // Stopped meanwhile, nobody has waited.
-        if now - looked > .seconds(3) { moved += now - looked }
+        // Stopped meanwhile, nobody has waited; nor while somebody answers what another asks.
+        if now - looked > .seconds(3) || link.mayBeHeldUp { moved += now - looked }
         looked = now
         if alarm.isRung { throw Gate.Failure.interrupted }
         if let deadline, now >= deadline { throw Gate.Failure.timedOut }

@@ -81,6 +81,7 @@ final class Conversation {
             case .found(let answer, let rest):
                 if let version = answer.integer("version"), Hello.versions.contains(version) {
                     stream.take(rest[...])
+                    link.hasAnswered()
                     state = .open
                 } else {
                     let text = answer["text"] ?? "the host's semq speaks another version of the protocol"
@@ -109,8 +110,8 @@ final class Conversation {
         var patience = looked + Self.patience
         while case .greeting = state {
             let now = Duration.monotonic()
-            // Stopped meanwhile, nobody has waited.
-            if now - looked > .seconds(3) { patience += now - looked }
+            // Stopped meanwhile, nobody has waited; nor while somebody answers what another asks.
+            if now - looked > .seconds(3) || link.mayBeHeldUp { patience += now - looked }
             looked = now
             if alarm.isRung { throw Gate.Failure.interrupted }
             if let deadline, now >= deadline { throw Gate.Failure.timedOut }

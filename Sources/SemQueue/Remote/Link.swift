@@ -53,6 +53,12 @@ package final class Link {
     /// Ends what carries it, which may be stuck.
     func kill() { carrier.kill() }
 
+    /// The command there has answered: from now on what carries it asks nobody.
+    func hasAnswered() { carrier.hasAnswered() }
+
+    /// Somebody is asked something for another link, and this one may have to wait for that.
+    var mayBeHeldUp: Bool { carrier.mayBeHeldUp }
+
     /// Both ends of the streams, before somebody carries them. One for each direction, since programs between us and
     /// `ssh` share what they are given, and `ssh` lets nothing block that it shares.
     struct Ends {
@@ -97,6 +103,14 @@ package final class Link {
 protocol LinkCarrier: AnyObject {
     func exitCode(within limit: Duration) -> Int32?
     func kill()
+    func hasAnswered()
+    var mayBeHeldUp: Bool { get }
+}
+
+/// For one that never asks.
+extension LinkCarrier {
+    func hasAnswered() {}
+    var mayBeHeldUp: Bool { false }
 }
 
 /// What a link ends with when it is its carrier's own failure.

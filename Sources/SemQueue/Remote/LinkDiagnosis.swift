@@ -69,6 +69,8 @@ package struct LinkDiagnosis {
             // The last that was offered was taken.
             if note.hasPrefix("offering ") { offer.withLock { $0 = " by\(note.dropFirst("offering".count))" } }
         }
+        let ask = options.askPassphrase
+        options.askPassphrase = { prompt, cancellation in TerminalTurn.asking { ask(prompt, cancellation) } }
         options.passed = { phase, text in passed.withLock { $0.append((phase, text)) } }
         do {
             try SSHSession.connect(to: destination, options: options).close()

@@ -1,3 +1,4 @@
+internal import CSemQueue
 internal import Glibc
 internal import SSHTransport
 
@@ -8,6 +9,8 @@ package struct LinkProcess {
     package var command: String
     /// Nobody is there to answer questions.
     package var isBatch = false
+    /// Others may ask at the same terminal: the turn was handed down as descriptor 3.
+    package var asksInTurn = false
     /// Says what is chosen and why.
     package var isVerbose = false
 
@@ -18,17 +21,31 @@ package struct LinkProcess {
 
     /// The words that make this program do it.
     static let program = ["/proc/self/exe", "link"]
+    /// One more for one that may ask.
+    static let inTurn = "--in-turn"
 
     /// - Returns: the exit code of the command there, or one of ``ExitOfLink``.
     package func run() -> Int32 {
         var options = SSHOptions()
         options.silence = RemoteShell.silence
-        if isBatch { options.askPassphrase = { _, _ in nil } }
+        let turn = asksInTurn ? TerminalTurn(handedDown: 3) : nil
+        if isBatch {
+            options.askPassphrase = { _, _ in nil }
+        } else {
+            let ask = options.askPassphrase
+            options.askPassphrase = { prompt, cancellation in
+                let watch = HangUpWatch(STDIN_FILENO) { cancellation.cancel() }
+                defer { watch.end() }
+                if let turn, !turn.take(unless: { isForsaken }) { return nil }
+                return ask(prompt, cancellation)
+            }
+        }
         if isVerbose { options.note = { say($0) } }
         do throws(SSHError) {
             let session = try SSHSession.connect(
                 to: SSHDestination(host: host.name, user: host.user, port: host.port), options: options)
             if isVerbose { say("\(host): by libssh2 to \(session.hostName) port \(session.port)") }
+            turn?.giveBack(of: getpid(), restoring: false)
             let channel = try session.exec(command, input: dup(0), output: dup(1), error: dup(2))
             // The session's now: whoever reads us sees the end when it lets go.
             for descriptor in [STDIN_FILENO, STDOUT_FILENO] { close(descriptor) }
@@ -44,10 +61,21 @@ package struct LinkProcess {
             say(session.failure?.message ?? "\(host): the connection was lost")
             return ExitOfLink.broken
         } catch {
-            if error.kind == .unsupported { return becomeSSH(error) }
+            if error.kind == .unsupported {
+                // Until the command there has answered: whether ssh asks, and when, is its own business.
+                if !isBatch { _ = turn?.take(unless: { isForsaken }) }
+                return becomeSSH(error)
+            }
+            semq_turn_end(getpid())
             say(error.message)
             return ExitOfLink.code(error)
         }
+    }
+
+    /// Whoever has started us is no more.
+    private var isForsaken: Bool {
+        var entry = pollfd(fd: STDIN_FILENO, events: 0, revents: 0)
+        return poll(&entry, 1, 0) > 0
     }
 
     private func becomeSSH(_ error: SSHError) -> Int32 {

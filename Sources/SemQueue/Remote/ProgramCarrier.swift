@@ -5,22 +5,28 @@ internal import Glibc
 final class ProgramCarrier: LinkCarrier {
     private let pid: Int32
     private var status: Int32?
+    /// For a program that may ask at the terminal.
+    private let turn: TerminalTurn?
 
     /// Signals to the whole group are for the command that runs here, not for those who carry its lease: they end
     /// with their stream, when the last word has been said.
     private static let ignored = [SIGINT, SIGQUIT, SIGTSTP, SIGHUP, SIGTERM]
 
+    /// - Parameter mayAsk: at the terminal.
     /// - Throws: ``SemaphoreError`` with code `unreachable` when the program can't be started.
-    init(_ words: [String], _ ends: Link.Ends, _ host: String) throws(SemaphoreError) {
+    init(_ words: [String], _ ends: Link.Ends, _ host: String, mayAsk: Bool) throws(SemaphoreError) {
+        let isOurs = words[0] == LinkProcess.program[0]
+        turn = mayAsk ? TerminalTurn() : nil
         // What ps(1) shows.
-        let shown = words[0] == LinkProcess.program[0] ? ["semq"] + words.dropFirst() : words
+        var shown = isOurs ? ["semq"] + words.dropFirst() : words
+        if isOurs, turn != nil { shown.insert(LinkProcess.inTurn, at: LinkProcess.program.count) }
         var arguments = shown.map { strdup($0) } + [nil]
         defer { for word in arguments { free(word) } }
         Carriers.bury()
         var pid: Int32 = 0
         let error = semq_spawn(
-            &pid, words[0], &arguments, ends.input.far, ends.output.far, ends.errors.far, Self.ignored,
-            Int32(Self.ignored.count))
+            &pid, words[0], &arguments, ends.input.far, ends.output.far, ends.errors.far,
+            isOurs ? turn?.descriptor ?? -1 : -1, Self.ignored, Int32(Self.ignored.count))
         ends.closeFar()
         guard error == 0 else {
             ends.closeNear()
@@ -30,6 +36,8 @@ final class ProgramCarrier: LinkCarrier {
                     + (error == ENOENT ? "; is it installed and in PATH?" : ""), systemError: error)
         }
         self.pid = pid
+        // Nobody knows whether another one asks, nor when: it has the turn until it is answered, or none.
+        if !isOurs { turn?.begin(pid) }
         Carriers.pids.withLock { $0.append((getpid(), pid)) }
     }
 
@@ -41,8 +49,11 @@ final class ProgramCarrier: LinkCarrier {
         guard status == nil else { return true }
         let result = waitpid(pid, &found, WNOHANG)
         if result == pid { status = found }
-        if result != 0 { Carriers.pids.withLock { pids in pids.removeAll { $0.pid == pid } } }
-        return result != 0
+        guard result != 0 else { return false }
+        Carriers.pids.withLock { pids in pids.removeAll { $0.pid == pid } }
+        // One that was not killed has put the terminal back itself.
+        turn?.giveBack(of: pid, restoring: result == pid && found & 0x7f != 0)
+        return true
     }
 
     func exitCode(within limit: Duration) -> Int32? {
@@ -59,7 +70,13 @@ final class ProgramCarrier: LinkCarrier {
         guard !hasEnded() else { return }
         Glibc.kill(pid, SIGKILL)
         _ = exitCode(within: .milliseconds(200))
+        // What it does to the terminal must be over before that is put back.
+        if TerminalTurn.holder == pid { _ = exitCode(within: .seconds(5)) }
     }
+
+    func hasAnswered() { turn?.giveBack(of: pid, restoring: false) }
+
+    var mayBeHeldUp: Bool { turn != nil && ![0, pid].contains(TerminalTurn.holder) }
 }
 
 /// The programs that carry this process's links: they are no part of the work that is done under a permit.

@@ -82,7 +82,8 @@ package struct RemoteShell: Sendable {
         let link = try Link.Ends(host)
         switch way {
         case .program(let words, let unattended):
-            return try Link(link, ProgramCarrier((isAttended ? words : unattended) + [command], link, host))
+            return try Link(
+                link, ProgramCarrier((isAttended ? words : unattended) + [command], link, host, mayAsk: isAttended))
         case .sessions(let sessions):
             return Link(link, try SessionCarrier(sessions, command, link, isFresh: !isAttended))
         }

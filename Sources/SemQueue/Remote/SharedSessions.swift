@@ -113,7 +113,7 @@ final class SessionCarrier: LinkCarrier, Sendable {
         let words = RemoteShell.sshWords(["ssh"], to: target, isBatch: true) + [command]
         var arguments = words.map { strdup($0) } + [nil]
         defer { for word in arguments { free(word) } }
-        let error = semq_spawn(&pid, "ssh", &arguments, ends.input.far, ends.output.far, ends.errors.far, [], 0)
+        let error = semq_spawn(&pid, "ssh", &arguments, ends.input.far, ends.output.far, ends.errors.far, -1, [], 0)
         guard error == 0 else {
             complain("\(why.message); and ssh can't be started: \(String(cString: strerror(error)))", ends)
             return ExitOfLink.failed

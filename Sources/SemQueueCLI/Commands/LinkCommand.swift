@@ -9,6 +9,7 @@ struct LinkCommand {
             "link", words,
             [
                 .init("login", "l", argument: true), .init("port", "p", argument: true), .init("batch"),
+                .init("in-turn"),
                 .init("verbose", "v"),
             ])
         if options.has("help") { throw HelpAsked(command: "link") }
@@ -19,6 +20,7 @@ struct LinkCommand {
         let host = Address.Host(name: trailing[0], user: options.value("login"), port: port)
         var link = LinkProcess(host: host, command: trailing[1])
         link.isBatch = options.has("batch")
+        link.asksInTurn = options.has("in-turn")
         link.isVerbose = options.has("verbose")
         self.link = link
     }

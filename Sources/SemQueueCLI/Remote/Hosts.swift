@@ -15,6 +15,7 @@ extension Hosts {
     }
 
     convenience init(_ options: Options) throws {
+        TerminalTurn.prepare()
         self.init(try Self.carrier(options), binary: options.has("no-bootstrap") ? nil : AgentBinary.own)
     }
 

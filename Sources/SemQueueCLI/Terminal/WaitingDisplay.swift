@@ -14,6 +14,8 @@ final class WaitingDisplay: WaitObserver {
     private let start = Duration.monotonic()
 
     private var hasLine = false
+    /// What is to be said when nobody is asked anything any more.
+    private var heldBack: [String] = []
     /// Whoever was ahead has left the queue, of which its header tells nothing.
     private var isNewlyNext = false
     private var shown: String?
@@ -35,6 +37,7 @@ final class WaitingDisplay: WaitObserver {
     func begin() { semq_waiting_begin() }
 
     func end() {
+        tellHeldBack()
         clear()
         semq_waiting_tidy(nil)
     }
@@ -132,6 +135,7 @@ final class WaitingDisplay: WaitObserver {
     ///   it counts as a change.
     /// - Returns: when to look again; nil leaves it to the queue.
     private func look(hasChanged: () -> Bool, _ text: (Duration?) -> (line: String, essence: String)) -> Duration? {
+        tellHeldBack()
         guard talk > .quiet else { return nil }
         let now = Duration.monotonic()
         // Whoever is let in at once is told nothing.
@@ -159,20 +163,37 @@ final class WaitingDisplay: WaitObserver {
     // MARK: drawing
 
     private func say(_ message: String) {
-        clear()
-        Terminal.say(message)
+        heldBack.append(message)
+        tellHeldBack()
+    }
+
+    private func tellHeldBack() {
+        guard !heldBack.isEmpty else { return }
+        guard redraws else { return sayHeldBack() }
+        // A question stands on the terminal until it is answered.
+        _ = TerminalTurn.write(leavingLine: false) {
+            clear()
+            sayHeldBack()
+        }
+    }
+
+    private func sayHeldBack() {
+        for message in heldBack { Terminal.say(message) }
+        heldBack = []
     }
 
     private func draw(_ message: String) {
         guard redraws else { return say(message) }
-        let text = "semq: \(message.printable)".fitting(Terminal.width(STDERR_FILENO) - 1)
-        if !hasLine {
-            hasLine = true
-            if tidy == nil { tidy = strdup("\r\u{1b}[2K") }
-            // First, so that a signal right behind the line finds it.
-            semq_waiting_tidy(tidy)
+        _ = TerminalTurn.write(leavingLine: true) {
+            let text = "semq: \(message.printable)".fitting(Terminal.width(STDERR_FILENO) - 1)
+            if !hasLine {
+                hasLine = true
+                if tidy == nil { tidy = strdup("\r\u{1b}[2K") }
+                // First, so that a signal right behind the line finds it.
+                semq_waiting_tidy(tidy)
+            }
+            Terminal.write("\r\u{1b}[2K\(text)", to: STDERR_FILENO)
         }
-        Terminal.write("\r\u{1b}[2K\(text)", to: STDERR_FILENO)
     }
 
     private func clear() {
