@@ -92,9 +92,21 @@ struct TerminalPrompt {
             isGivenUp = true
             return 0
         }
-        tcsetattr(terminal, TCSAFLUSH, &before)
+        putBack(&before, from: silent)
         say("\n")
         return signal.map { .signal($0) } ?? .line(isGivenUp ? nil : secret)
+    }
+
+    /// Also in the background, to which a shell puts us when whoever we serve is killed. What has changed since is that
+    /// shell's business.
+    private func putBack(_ before: inout termios, from silent: termios) {
+        var (stop, mask) = (sigset_t(), sigset_t())
+        sigemptyset(&stop)
+        sigaddset(&stop, SIGTTOU)
+        pthread_sigmask(SIG_BLOCK, &stop, &mask)
+        var now = termios()
+        if tcgetattr(terminal, &now) == 0, now.c_lflag == silent.c_lflag { tcsetattr(terminal, TCSAFLUSH, &before) }
+        pthread_sigmask(SIG_SETMASK, &mask, nil)
     }
 
     /// Nil when cancelled, or when the terminal is gone.
