@@ -110,6 +110,11 @@ int64_t semq_filesystem(int fd);
 /// A descriptor that is readable while one of the blocked signals is pending, or -1.
 int semq_signal_descriptor(const int *signals, int count);
 
+// MARK: a word of memory that several processes or threads share, written and read at once
+
+static inline void semq_word_set(int64_t *word, int64_t value) { __atomic_store_n(word, value, __ATOMIC_RELEASE); }
+static inline int64_t semq_word_get(const int64_t *word) { return __atomic_load_n(word, __ATOMIC_ACQUIRE); }
+
 // MARK: streams.c: what carries messages
 
 struct pollfd;

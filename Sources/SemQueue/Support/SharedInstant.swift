@@ -1,3 +1,4 @@
+internal import CSemQueue
 internal import Glibc
 
 /// A moment that processes share which were forked from one another: what one has learnt outlives it.
@@ -14,8 +15,8 @@ final class SharedInstant {
 
     deinit { if let nanoseconds { munmap(nanoseconds, MemoryLayout<Int64>.size) } }
 
-    /// An aligned word is written at once: who is killed meanwhile leaves the old or the new moment.
-    func advance(to value: Duration) { nanoseconds?.pointee = value.nanoseconds }
+    /// Who is killed meanwhile leaves the old or the new moment.
+    func advance(to value: Duration) { if let nanoseconds { semq_word_set(nanoseconds, value.nanoseconds) } }
 
-    var value: Duration? { nanoseconds.map { .nanoseconds($0.pointee) } }
+    var value: Duration? { nanoseconds.map { .nanoseconds(semq_word_get($0)) } }
 }
