@@ -1,9 +1,9 @@
 #define _GNU_SOURCE
 #include "CSemQueue.h"
+#include "signals.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -23,8 +23,7 @@ static int memory = -1;
 
 static void die(int number) {
     semq_turn_rescue();
-    signal(number, SIG_DFL);
-    raise(number);
+    semq_die_of(number);
 }
 
 // Those who deal with a signal themselves, or ignore it, go on doing so.
@@ -50,8 +49,7 @@ void semq_turn_make(void) {
         return;
     }
     memory = fd;
-    static const int deadly[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM};
-    for (size_t i = 0; i < sizeof deadly / sizeof deadly[0]; i++) catch(deadly[i]);
+    for (int i = 0; i < SEMQ_DEADLY; i++) catch(semq_deadly[i]);
 }
 
 int semq_turn_memory(void) { return memory; }

@@ -1,8 +1,8 @@
 #define _GNU_SOURCE
 #include "CSemQueue.h"
+#include "signals.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -17,15 +17,10 @@ static struct {
     volatile sig_atomic_t orderly, death;
 } waiting = {.fd = -1, .farewell = -1};
 
-static const int deadly[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM};
-enum { DEADLY = sizeof deadly / sizeof deadly[0] };
-
 static void tidy_up(void) {
     const char *text = waiting.tidy;
     if (text && write(STDERR_FILENO, text, strlen(text)) < 0) return;
 }
-
-static void handle(int number, void (*handler)(int));
 
 static void die(int number) {
     if (waiting.orderly && !waiting.death) {
@@ -40,11 +35,10 @@ static void die(int number) {
     // Where the place is an agent's on another host, it is told; the kernel knows of the others.
     static const char goodbye[] = "goodbye\n";
     if (waiting.farewell >= 0) send(waiting.farewell, goodbye, sizeof goodbye - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
-    signal(number, SIG_DFL);
-    raise(number);  // delivered on return from this handler; the kernel frees the place
+    semq_die_of(number);  // the kernel frees the place
 }
 
-// fcntl, write, signal and raise are async-signal-safe (POSIX 2.4.3).
+// fcntl and write are async-signal-safe (POSIX 2.4.3).
 static void stop(int number) {
     int saved = errno;
     tidy_up();
@@ -55,31 +49,14 @@ static void stop(int number) {
         semq_lock(waiting.fd, SEMQ_UNLOCK, waiting.slot_start, waiting.slot_length, false);
         waiting.stopped = 1;
     }
-    signal(number, SIG_DFL);
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, number);
-    raise(number);
-    sigprocmask(SIG_UNBLOCK, &set, NULL);  // stops here until SIGCONT
-    struct sigaction action = {.sa_handler = stop};
-    sigemptyset(&action.sa_mask);
-    sigaction(number, &action, NULL);
+    semq_stand_still(number, stop);
     errno = saved;
-}
-
-// A signal that was ignored when we were started (nohup) stays ignored.
-static void handle(int number, void (*handler)(int)) {
-    struct sigaction action;
-    if (sigaction(number, NULL, &action) != 0 || action.sa_handler == SIG_IGN) return;
-    action = (struct sigaction){.sa_handler = handler};
-    sigemptyset(&action.sa_mask);
-    sigaction(number, &action, NULL);
 }
 
 void semq_waiting_begin(void) {
     semq_waiting_allow_stop(false);
-    for (int i = 0; i < DEADLY; i++) handle(deadly[i], die);
-    handle(SIGTSTP, stop);
+    for (int i = 0; i < SEMQ_DEADLY; i++) semq_handle(semq_deadly[i], die);
+    semq_handle(SIGTSTP, stop);
 }
 
 void semq_waiting_place(int fd, int64_t start, int64_t length, int64_t slot_start, int64_t slot_length) {
@@ -92,21 +69,21 @@ void semq_waiting_place(int fd, int64_t start, int64_t length, int64_t slot_star
 }
 
 void semq_waiting_end(void) {
-    for (int i = 0; i < DEADLY; i++) handle(deadly[i], SIG_DFL);
-    handle(SIGTSTP, SIG_DFL);
+    for (int i = 0; i < SEMQ_DEADLY; i++) semq_handle(semq_deadly[i], SIG_DFL);
+    semq_handle(SIGTSTP, SIG_DFL);
     waiting.tidy = NULL;
     waiting.fd = -1;
     waiting.farewell = -1;
     if (waiting.orderly) {
         alarm(0);
-        handle(SIGALRM, SIG_DFL);
+        semq_handle(SIGALRM, SIG_DFL);
     }
     waiting.orderly = waiting.death = 0;
 }
 
 void semq_waiting_orderly(void) {
     waiting.orderly = 1;
-    handle(SIGALRM, die);
+    semq_handle(SIGALRM, die);
 }
 
 int semq_waiting_death(void) { return waiting.death; }
