@@ -75,6 +75,21 @@ import Testing
         #expect(next.glance(behind: third, hasRoom: true, lastToken: 101) == nil)
     }
 
+    /// Those may look rarely that are one of thousands, and not those that would go past one that stands still.
+    @Test func farBackIsWhoMayHaveManyAhead() {
+        let many = (1...Int64(Turn.horizon)).map { Ticket(priority: 0, number: $0) }
+        var turn = Turn()
+        #expect(turn.isFarBack)
+        for (sight, isFarBack) in [
+            (sight(ahead: many), true), (sight(ahead: many.dropLast(1)), false),
+            // Where there is no room no more than two are looked at.
+            (sight(held: [0], ahead: [third, second]), true), (sight(held: [0], ahead: [second]), false),
+        ] {
+            _ = turn.look(sight, at: .zero)
+            #expect(turn.isFarBack == isFarBack, "\(sight)")
+        }
+    }
+
     @Test func aSlotThatIsKeptCountsAsHeldAndIsNobodys() {
         let cases: [(Turn.Sight, Turn.Action)] = [
             (sight(kept: [0], keptFor: .seconds(9)), .waitForSlot([], lookAfter: .milliseconds(250))),

@@ -66,8 +66,8 @@ extension Member {
             }
             switch action {
             case .waitBehind(let next, let lookAfter):
-                let looked = Duration.monotonic() - now
-                let cameFree = block(max(lookAfter, looked * Self.looksApart), place) {
+                let rest = turn.isFarBack ? (Duration.monotonic() - now) * Self.looksApart : .zero
+                let cameFree = block(max(lookAfter, rest), place) {
                     gate.await(LockSpace.place(next), alarm, $0)
                 }
                 stand = cameFree ? .unknown : .behind(next)

@@ -71,6 +71,11 @@ struct Turn {
 
     /// Whether one alone was ahead at the last look.
     private var isSecond = false
+
+    /// Whether it may be one of thousands. Those near the head are few: whatever a look costs, they can have it, and
+    /// it is they who go past one that stands still.
+    private(set) var isFarBack = true
+
     /// The last token when a slot was free and nobody asked who is ahead.
     private var freeToken: Int64?
 
@@ -97,6 +102,7 @@ struct Turn {
     ///   - now: a monotonic time.
     mutating func look(_ sight: Sight, at now: Duration) -> Action {
         isSecond = sight.ahead.count == 1
+        isFarBack = !isSecond && !(sight.hasRoom && sight.ahead.count < Self.horizon)
         guard sight.hasRoom else {
             sawNoRoom()
             guard let next = sight.ahead.first else {
