@@ -7,6 +7,8 @@ public struct SSHOptions: Sendable {
     public var silence: Duration?
     /// Asks for the passphrase of a key: the prompt, and what ends the wait. Nil: not given.
     public var askPassphrase: @Sendable (String, SSHCancellation) -> SSHSecret?
+    /// What the user should know at any rate: a configuration that is not read.
+    public var warn: @Sendable (String) -> Void = { _ in }
     /// What is worth a line under `-v`.
     public var note: @Sendable (String) -> Void = { _ in }
     /// Hears how far a connect has come: a phase that ended well, and what was found in it.

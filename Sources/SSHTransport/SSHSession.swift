@@ -37,7 +37,7 @@ public final class SSHSession: Sendable {
         } else {
             configuration = try .resolve(destination)
         }
-        for warning in configuration.warnings { options.note(warning) }
+        for warning in configuration.warnings { options.warn(warning) }
         let endpoint = Endpoint(
             alias: destination.host, hostName: configuration.hostName, port: configuration.port)
         if let reason = configuration.needsOpenSSH() {

@@ -220,11 +220,15 @@ import Testing
     @Test func thereIsNoSSH() throws {
         let bench = try bench()
         try run("mv /usr/bin/ssh /usr/bin/no-ssh")
-        func acquire(_ host: String = "lab@bench") throws -> Sandbox.Result {
-            try client.start(["semq", "acquire", "\(host):board.queue", "--", "true"]).wait()
+        func acquire(_ host: String = "lab@bench", _ options: String...) throws -> Sandbox.Result {
+            try client.start(["semq", "acquire"] + options + ["\(host):board.queue", "--", "true"]).wait()
         }
+        let warning =
+            "warning: /root/.ssh/config is not read, because there is no ssh in PATH; install OpenSSH's client"
         let plain = try acquire()
         #expect(plain.status == .exited(0), "\(plain)")
+        #expect(plain.err.contains("semq: \(warning)\n"), "\(plain.err)")
+        #expect(try acquire("lab@bench", "-q").err.isEmpty)
         let name = try acquire("nohost")
         #expect(name.status == .exited(69), "\(name)")
         #expect(name.err.contains("no address is known for nohost"), "\(name.err)")
@@ -233,8 +237,8 @@ import Testing
         let result = try acquire()
         #expect(result.status == .exited(69), "\(result)")
         #expect(
-            result.err == "semq: lab@bench: can't be reached: bench:22: /root/.ssh/id_rsa is a key that libssh2 can't "
-                + "use (ssh-rsa); and ssh can't be started: No such file or directory\n")
+            result.err == "semq: lab@bench: can't be reached: \(warning); bench:22: /root/.ssh/id_rsa is a key that "
+                + "libssh2 can't use (ssh-rsa); and ssh can't be started: No such file or directory\n")
     }
 
     // MARK: names

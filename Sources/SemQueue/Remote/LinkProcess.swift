@@ -21,6 +21,8 @@ package struct LinkProcess {
 
     /// The words that make this program do it.
     static let program = ["/proc/self/exe", "link"]
+    /// What begins a line that is for the user at any rate.
+    static let warning = "warning: "
     /// One more for one that may ask.
     static let inTurn = "--in-turn"
 
@@ -40,6 +42,7 @@ package struct LinkProcess {
                 return ask(prompt, cancellation)
             }
         }
+        options.warn = { say("\(Self.warning)\($0)") }
         if isVerbose { options.note = { say($0) } }
         do throws(SSHError) {
             let session = try SSHSession.connect(

@@ -107,7 +107,9 @@ package final class RemoteSemaphore: NamedSemaphore {
         while true {
             do {
                 let conversation = try host.connect(alarm, deadline: deadline, tell)
-                if options.isVerbose { for note in conversation.notes { tell(note) } }
+                for note in conversation.notes where options.isVerbose || note.hasPrefix(LinkProcess.warning) {
+                    tell(note)
+                }
                 return conversation
             } catch let error as SemaphoreError where error.code == .unreachable {
                 // A host that is crowded just now is not one that can't be reached.
