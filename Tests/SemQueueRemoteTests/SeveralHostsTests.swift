@@ -20,12 +20,6 @@ import Testing
         here = scene.sandbox.path("here.queue")
     }
 
-    private func expectLeaves(_ turn: Scene.Turn) throws {
-        #expect(Event.happens { turn.isIn }, "\(turn.said)")
-        try turn.leave()
-        #expect(turn.running.wait().status == .exited(0), "\(turn.said)")
-    }
-
     /// `semq acquire` by the way that the scene's clients go.
     private var acquire: [String] { ["semq", "acquire"] + scene.transport.options }
 
@@ -189,6 +183,19 @@ import Testing
             #expect(result.status == .exited(0), "\(inner): \(result.err)")
             let tickets = result.out.split(separator: "\n")
             #expect(tickets.count == 2 && tickets.first == tickets.last, "\(inner): \(result.out)")
+        }
+        #expect(scene.becomesFree())
+    }
+
+    /// It would have to be changed for all: the permit around it isn't asked.
+    @Test(arguments: Transport.allCases) func theInnerOneWantsAnotherConcurrency(_ transport: Transport) throws {
+        scene.transport = transport
+        for (concurrency, status) in [("2", Sandbox.Status.exited(64)), ("1", .exited(0))] {
+            let inner = acquire + ["--concurrency", concurrency, there[0], "--", "true"]
+            let result = try one.start(acquire + ["-q", there[0], "--"] + inner).wait()
+            #expect(result.status == status, "\(result.err)")
+            let isRefused = result.err.contains("\(there[0]): this queue was made with concurrency 1, not 2")
+            #expect(isRefused == (concurrency == "2"), "\(result.err)")
         }
         #expect(scene.becomesFree())
     }

@@ -28,7 +28,8 @@ final class AgentMember: AgentTask {
     }
 
     func start() throws {
-        nested = try held.permit(on: path, anyFilesystem: request.anyFilesystem)
+        nested = try held.permit(
+            on: path, anyFilesystem: request.anyFilesystem, concurrency: request.concurrency)
         if let nested {
             waiting.tell([nested.message])
         } else {
