@@ -84,6 +84,12 @@ package final class Sandbox {
         case signaled(Int32)
     }
 
+    /// A program that is started gets its standard descriptors alone: what some other test has open just now is none of
+    /// its business. (glibc's closefrom for this isn't declared to Swift; to close what isn't open is no error here.)
+    static func closeOthers(_ actions: inout posix_spawn_file_actions_t) {
+        for descriptor in 3..<min(1024, getdtablesize()) { posix_spawn_file_actions_addclose(&actions, descriptor) }
+    }
+
     /// Runs `semq` to its end.
     package func semq(_ arguments: String..., environment: [String: String] = [:]) throws -> Result {
         try start([Self.binary] + arguments, environment: environment).wait()
@@ -140,6 +146,7 @@ package final class Running {
         posix_spawn_file_actions_addopen(&actions, 0, input, O_RDONLY, 0)
         posix_spawn_file_actions_addopen(&actions, 1, out, O_WRONLY | O_CREAT | O_TRUNC, 0o600)
         posix_spawn_file_actions_addopen(&actions, 2, err, O_WRONLY | O_CREAT | O_TRUNC, 0o600)
+        Sandbox.closeOthers(&actions)
         var attributes = posix_spawnattr_t()
         posix_spawnattr_init(&attributes)
         defer { posix_spawnattr_destroy(&attributes) }

@@ -415,6 +415,7 @@ private final class Server {
         for descriptor: Int32 in errors ? [0, 1, 2] : [0, 1] {
             posix_spawn_file_actions_adddup2(&actions, ends[1], descriptor)
         }
+        Sandbox.closeOthers(&actions)
         var words = ([program] + arguments).map { strdup($0) } + [nil]
         var variables = ProcessInfo.processInfo.environment.map { strdup("\($0)=\($1)") } + [nil]
         defer { for string in words + variables { free(string) } }
