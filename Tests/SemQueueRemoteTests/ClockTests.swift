@@ -37,12 +37,6 @@ import Testing
         for client in [one, two] { try client.setClock(ahead: setting.clients * Self.day) }
     }
 
-    private func expectLeaves(_ turn: Scene.Turn) throws {
-        #expect(Event.happens { turn.isIn }, "\(turn.said)")
-        try turn.leave()
-        #expect(turn.running.wait().status == .exited(0), "\(turn.said)")
-    }
-
     private func expectOrder(_ names: String...) {
         #expect(scene.timeline.names == names && scene.complaint == nil, "\(scene.complaint ?? "")")
     }

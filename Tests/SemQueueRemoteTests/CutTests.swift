@@ -23,12 +23,6 @@ import Testing
         #expect(scene.timeline.names == names && scene.complaint == nil, "\(scene.complaint ?? "")")
     }
 
-    private func expectLeaves(_ turn: Scene.Turn) throws {
-        #expect(Event.happens { turn.isIn }, "\(turn.said)")
-        try turn.leave()
-        #expect(turn.running.wait().status == .exited(0), "\(turn.said)")
-    }
-
     // MARK: short cuts
 
     /// Less than 0.6 of the lease: the command never notices.
@@ -356,7 +350,7 @@ import Testing
         let third = try scene.waiting("c", on: scene.client("three"))
         kill(agent, SIGSTOP)
         try expectLeaves(holder)
-        #expect(Event.happens { third.isIn }, "\(third.said) \(next.said) \(String(describing: try? scene.status()))")
+        #expect(Event.happens { third.isIn }, "\(third.said) \(next.said) \((try? scene.statusText()) ?? "")")
         kill(agent, SIGCONT)
         try third.leave()
         try expectLeaves(next)

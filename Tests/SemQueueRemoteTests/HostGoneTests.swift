@@ -13,12 +13,6 @@ import Testing
         (one, two) = (try scene.client("one"), try scene.client("two"))
     }
 
-    private func expectLeaves(_ turn: Scene.Turn) throws {
-        #expect(Event.happens(within: 40) { turn.isIn }, "\(turn.said)")
-        try turn.leave()
-        #expect(turn.running.wait().status == .exited(0), "\(turn.said)")
-    }
-
     @Test(arguments: Transport.allCases) func forLongerThanTheLease(_ transport: Transport) throws {
         let holder = try scene.holding("a", on: one, transport.options, manners: "dt")
         let next = try scene.waiting("b", on: two, transport.options + ["--retry-connect", "60"])
@@ -35,7 +29,7 @@ import Testing
 
         let back = Timeline.now
         try scene.bench.turnOn()
-        try expectLeaves(next)
+        try expectLeaves(next, within: 40)
         #expect(scene.timeline.names == ["a", "b"] && scene.complaint == nil, "\(scene.complaint ?? "")")
         // Nobody there knows when the holder was heard of last.
         #expect(next.said.last?.contains("cut off, kept until") == true, "\(next.said)")
@@ -63,7 +57,7 @@ import Testing
             #expect(running.wait().status == .exited(76), "\(running.err)")
             #expect(running.err.contains("no way to the command there: "), "\(running.err)")
         }
-        try expectLeaves(scene.start("b", on: two, transport.options))
+        try expectLeaves(scene.start("b", on: two, transport.options), within: 40)
         #expect(begun() == "begun\n")
         #expect(try scene.bench.processes().allSatisfy { $0.words.first != "sleep" })
         #expect(scene.becomesFree())

@@ -16,14 +16,21 @@ import Testing
 
     /// This machine's side of the lab's network, with its keys; the `semq` in PATH is what the host gets.
     private func start(_ count: Int, lease: Int, input: String? = nil) throws -> Running {
-        let path = "\(lab.about.bin):\((Sandbox.binary as NSString).deletingLastPathComponent):/usr/bin:/bin"
-        return try sandbox.start(
+        try sandbox.start(
             [Machine.built("SemQueueLibraryClient"), "lab@bench:board.queue", "\(count)", "\(lease)"],
             environment: ["PATH": path], input: input)
     }
 
+    private var path: String {
+        "\(lab.about.bin):\((Sandbox.binary as NSString).deletingLastPathComponent):/usr/bin:/bin"
+    }
+
     /// One turn, which lasts until something is written to the descriptor.
     private func startOne(lease: Int) throws -> (Running, input: Int32) {
+        // Brings itself there, which takes a library that is built for debugging long.
+        let brought = try sandbox.semq(
+            "acquire", "lab@bench:other.queue", "--", "true", environment: ["PATH": path])
+        try #require(brought.status == .exited(0), "\(brought.err)")
         let fifo = sandbox.path("input")
         try #require(mkfifo(fifo, 0o600) == 0)
         let input = open(fifo, O_RDWR | O_CLOEXEC)

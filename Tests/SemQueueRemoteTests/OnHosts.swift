@@ -22,7 +22,7 @@ struct OnHosts: SuiteTrait, TestTrait, TestScoping {
     }
 
     /// Leases are seconds long: on a machine with more to do than it can, connections come too late.
-    private static let most = 3 * ProcessInfo.processInfo.activeProcessorCount
+    private static let most = 4 * ProcessInfo.processInfo.activeProcessorCount
     private static let atOnce = DispatchSemaphore(value: most)
     private static let alone = DispatchSemaphore(value: 1)
 

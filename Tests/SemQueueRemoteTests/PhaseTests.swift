@@ -196,12 +196,6 @@ import Testing
 
     // MARK: later
 
-    private func expectLeaves(_ turn: Scene.Turn) throws {
-        #expect(Event.happens { turn.isIn }, "\(turn.said)")
-        try turn.leave()
-        #expect(turn.running.wait().status == .exited(0), "\(turn.said)")
-    }
-
     /// One that holds and one that waits over the same way.
     @Test(arguments: Breakage.allCases, Transport.allCases)
     func itBreaksWhileHoldingAndWaiting(_ breakage: Breakage, _ transport: Transport) throws {

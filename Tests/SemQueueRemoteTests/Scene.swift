@@ -121,8 +121,13 @@ final class Scene {
 
     /// The queue as its host sees it, by the semq that some client has brought there.
     func status(_ queue: String = "board.queue") throws -> Status {
+        try JSONDecoder().decode(Status.self, from: Data(statusText(queue).utf8))
+    }
+
+    /// The same as it is printed; what goes wrong with it, too.
+    func statusText(_ queue: String = "board.queue") throws -> String {
         let result = try bench.shell("cd; exec .cache/semq/*/semq status --json \(queue)", user: "lab")
-        return try JSONDecoder().decode(Status.self, from: Data(result.out.utf8))
+        return result.out + result.err
     }
 
     /// All grants there have been, the oldest first, as the history tells.
@@ -168,4 +173,13 @@ extension Scene.Turn {
         }
     }
     var command: pid_t { get throws { try #require(try processes("worker").first) } }
+}
+
+/// Its command comes in, may end, and `semq` ends with it.
+func expectLeaves(
+    _ turn: Scene.Turn, within seconds: Double = 20, sourceLocation: SourceLocation = #_sourceLocation
+) throws {
+    #expect(Event.happens(within: seconds) { turn.isIn }, "\(turn.said)", sourceLocation: sourceLocation)
+    try turn.leave()
+    #expect(turn.running.wait().status == .exited(0), "\(turn.said)", sourceLocation: sourceLocation)
 }

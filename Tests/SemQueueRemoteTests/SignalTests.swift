@@ -23,12 +23,6 @@ import Testing
         return try scene.holding("a", on: one, Self.long)
     }
 
-    private func expectLeaves(_ turn: Scene.Turn) throws {
-        #expect(Event.happens { turn.isIn }, "\(turn.said)")
-        try turn.leave()
-        #expect(turn.running.wait().status == .exited(0), "\(turn.said)")
-    }
-
     @Test(arguments: [SIGINT, SIGTERM, SIGHUP], Transport.allCases)
     func aWaiterGivesUp(_ signal: Int32, _ transport: Transport) throws {
         let holder = try begin(by: transport)

@@ -13,12 +13,6 @@ import Testing
         (one, two) = (try scene.client("one"), try scene.client("two"))
     }
 
-    private func expectLeaves(_ turn: Scene.Turn) throws {
-        #expect(Event.happens { turn.isIn }, "\(turn.said)")
-        try turn.leave()
-        #expect(turn.running.wait().status == .exited(0), "\(turn.said)")
-    }
-
     private func workers(of host: TestHost) throws -> [TestHost.Process] {
         try host.processes().filter { $0.name == "worker" && $0.state != "Z" }
     }
