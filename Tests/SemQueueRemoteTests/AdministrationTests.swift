@@ -223,17 +223,25 @@ import Testing
         #expect(lost.out.contains("no-such-program"))
     }
 
-    /// A key that can only take turns below one folder: the doctor can look, nobody can change anything.
-    @Test func aRestrictedKeyCanLookAndNotChange() throws {
-        guard Machine.has(.hosts) else { return }
+    /// A client whose key does nothing but `semq agent --restrict` on the host, below /srv.
+    private func restricted(_ options: String = "") throws -> (client: TestHost, host: TestHost) {
         let lab = try TestLab()
         let client = try lab.client("client1")
         let key = client.read("/root/.ssh/id_ed25519.pub").trimmingCharacters(in: .newlines)
         let host = try lab.host(
             "bench1",
-            HostOptions { $0.authorizedKeys = "command=\"/opt/semq agent --restrict /srv\",restrict \(key)\n" })
-        #expect(try host.run("mkdir", "-p", "/opt", "/srv").status == .exited(0))
+            HostOptions {
+                $0.authorizedKeys = "command=\"/opt/semq agent --restrict /srv \(options)\",restrict \(key)\n"
+            })
+        try #require(host.run("mkdir", "-p", "/opt", "/srv").status == .exited(0))
         try host.put(Sandbox.binary, at: "/opt/semq")
+        return (client, host)
+    }
+
+    /// A key that can only take turns below one folder: the doctor can look, nobody can change anything.
+    @Test func aRestrictedKeyCanLookAndNotChange() throws {
+        guard Machine.has(.hosts) else { return }
+        let (client, host) = try restricted()
         #expect(try semq(client, ["acquire", "-q", "bench1:q", "--", "true"]).status == .exited(0))
         for words in [["status", "bench1:q"], ["history", "bench1:q"], ["doctor", "bench1:q"]] {
             let result = try semq(client, words)
@@ -264,16 +272,7 @@ import Testing
     /// `--existing` in the forced command: turns at queues that are there, and no others.
     @Test func aRestrictedKeyMayBeKeptFromMakingQueues() throws {
         guard Machine.has(.hosts) else { return }
-        let lab = try TestLab()
-        let client = try lab.client("client1")
-        let key = client.read("/root/.ssh/id_ed25519.pub").trimmingCharacters(in: .newlines)
-        let host = try lab.host(
-            "bench1",
-            HostOptions {
-                $0.authorizedKeys = "command=\"/opt/semq agent --restrict /srv --existing\",restrict \(key)\n"
-            })
-        #expect(try host.run("mkdir", "-p", "/opt", "/srv").status == .exited(0))
-        try host.put(Sandbox.binary, at: "/opt/semq")
+        let (client, host) = try restricted("--existing")
         #expect(try host.run("/opt/semq", "set", "/srv/old", "--concurrency", "1").status == .exited(0))
         for options in [[], ["--concurrency", "1"]] {
             let new = try semq(client, ["acquire"] + options + ["bench1:new", "--", "true"])

@@ -91,7 +91,8 @@ import Testing
         #expect(scene.becomesFree())
     }
 
-    @Test func tenCutsInARow() throws {
+    @Test(arguments: Transport.allCases) func tenCutsInARow(_ transport: Transport) throws {
+        scene.transport = transport
         let holder = try scene.holding("a", on: one, Self.steady)
         let next = try scene.waiting("b", on: two, Self.steady)
         func isCut(_ turn: Scene.Turn) -> Bool {
@@ -261,7 +262,8 @@ import Testing
         expectOrder("a", "b")
     }
 
-    @Test func sshdsChildStandsStill() throws {
+    @Test(arguments: Transport.allCases) func sshdsChildStandsStill(_ transport: Transport) throws {
+        scene.transport = transport
         let holder = try scene.holding("a", on: one, Self.steady)
         let next = try scene.waiting("b", on: two, Self.steady)
         try scene.bench.signal(.stop)

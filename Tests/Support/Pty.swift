@@ -13,10 +13,9 @@ package final class Pty {
     /// What must be there as long as this is: its folder, and the host on which it runs.
     private let support: [AnyObject]
 
-    // Of <asm/ioctls.h> and <spawn.h>, which Swift doesn't import.
+    // Of <asm/ioctls.h>, which Swift doesn't import.
     private static let setLock: UInt = 0x4004_5431
     private static let getNumber: UInt = 0x8004_5430
-    private static let newSession: Int32 = 0x80
 
     package init(
         _ words: [String], in sandbox: Sandbox, columns: UInt16 = 120, environment: [String: String] = [:],
@@ -40,37 +39,15 @@ package final class Pty {
         var size = winsize(ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0)
         _ = ioctl(master, UInt(TIOCSWINSZ), &size)
 
-        var actions = posix_spawn_file_actions_t()
-        posix_spawn_file_actions_init(&actions)
-        defer { posix_spawn_file_actions_destroy(&actions) }
-        // A session leader that opens a terminal makes it its controlling one.
-        posix_spawn_file_actions_addopen(&actions, 0, name, O_RDWR, 0)
-        posix_spawn_file_actions_adddup2(&actions, 0, 1)
-        posix_spawn_file_actions_adddup2(&actions, 0, 2)
-        Sandbox.closeOthers(&actions)
-        var attributes = posix_spawnattr_t()
-        posix_spawnattr_init(&attributes)
-        defer { posix_spawnattr_destroy(&attributes) }
-        var none = sigset_t()
-        var all = sigset_t()
-        sigemptyset(&none)
-        sigfillset(&all)
-        posix_spawnattr_setsigmask(&attributes, &none)
-        posix_spawnattr_setsigdefault(&attributes, &all)
-        let flags = Self.newSession | Int32(POSIX_SPAWN_SETSIGMASK) | Int32(POSIX_SPAWN_SETSIGDEF)
-        posix_spawnattr_setflags(&attributes, Int16(flags))
-        var variables = ProcessInfo.processInfo.environment.filter { !$0.key.hasPrefix("SEMQ_") }
-        let bin = URL(fileURLWithPath: Sandbox.binary).deletingLastPathComponent().path
-        variables["PATH"] = bin + ":" + (variables["PATH"] ?? "/usr/bin:/bin")
-        variables["NO_COLOR"] = nil
-        variables.merge(["TERM": "xterm", "PS1": "% ", "HISTFILE": ""]) { $1 }
-        variables.merge(environment) { $1 }
-        var arguments = (["env", "-C", sandbox.folder] + words).map { strdup($0) } + [nil]
-        var strings = variables.map { strdup("\($0.key)=\($0.value)") } + [nil]
-        defer { for string in arguments + strings { free(string) } }
-        var child: pid_t = 0
-        try #require(posix_spawn(&child, "/usr/bin/env", &actions, &attributes, &arguments, &strings) == 0)
-        pid = child
+        let plain = ["TERM": "xterm", "PS1": "% ", "HISTFILE": "", "NO_COLOR": ""]
+        pid = try Spawn.start(
+            words, in: sandbox.folder, leading: .session, environment: plain.merging(environment) { $1 }
+        ) { actions in
+            // A session leader that opens a terminal makes it its controlling one.
+            posix_spawn_file_actions_addopen(&actions, 0, name, O_RDWR, 0)
+            posix_spawn_file_actions_adddup2(&actions, 0, 1)
+            posix_spawn_file_actions_adddup2(&actions, 0, 2)
+        }
     }
 
     /// An interactive bash at its first prompt.

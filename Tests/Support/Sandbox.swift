@@ -84,12 +84,6 @@ package final class Sandbox {
         case signaled(Int32)
     }
 
-    /// A program that is started gets its standard descriptors alone: what some other test has open just now is none of
-    /// its business. (glibc's closefrom for this isn't declared to Swift; to close what isn't open is no error here.)
-    static func closeOthers(_ actions: inout posix_spawn_file_actions_t) {
-        for descriptor in 3..<min(1024, getdtablesize()) { posix_spawn_file_actions_addclose(&actions, descriptor) }
-    }
-
     /// Runs `semq` to its end.
     package func semq(_ arguments: String..., environment: [String: String] = [:]) throws -> Result {
         try start([Self.binary] + arguments, environment: environment).wait()
@@ -140,37 +134,11 @@ package final class Running {
     ) throws {
         (outPath, errPath) = (out, err)
         self.support = support
-        var actions = posix_spawn_file_actions_t()
-        posix_spawn_file_actions_init(&actions)
-        defer { posix_spawn_file_actions_destroy(&actions) }
-        posix_spawn_file_actions_addopen(&actions, 0, input, O_RDONLY, 0)
-        posix_spawn_file_actions_addopen(&actions, 1, out, O_WRONLY | O_CREAT | O_TRUNC, 0o600)
-        posix_spawn_file_actions_addopen(&actions, 2, err, O_WRONLY | O_CREAT | O_TRUNC, 0o600)
-        Sandbox.closeOthers(&actions)
-        var attributes = posix_spawnattr_t()
-        posix_spawnattr_init(&attributes)
-        defer { posix_spawnattr_destroy(&attributes) }
-        var none = sigset_t()
-        var all = sigset_t()
-        sigemptyset(&none)
-        sigfillset(&all)
-        posix_spawnattr_setsigmask(&attributes, &none)
-        posix_spawnattr_setsigdefault(&attributes, &all)
-        posix_spawnattr_setpgroup(&attributes, 0)
-        let flags = POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP
-        posix_spawnattr_setflags(&attributes, Int16(flags))
-        let bin = URL(fileURLWithPath: Sandbox.binary).deletingLastPathComponent().path
-        var variables = ProcessInfo.processInfo.environment.filter { !$0.key.hasPrefix("SEMQ_") }
-        variables["PATH"] = bin + ":" + (variables["PATH"] ?? "/usr/bin:/bin")
-        variables.merge(environment) { $1 }
-        // env(1) changes the folder and becomes the program: the process stays the same.
-        var arguments = (["env", "-C", folder] + words).map { strdup($0) } + [nil]
-        var strings = variables.map { strdup("\($0.key)=\($0.value)") } + [nil]
-        defer { for string in arguments + strings { free(string) } }
-        var child: pid_t = 0
-        let error = posix_spawn(&child, "/usr/bin/env", &actions, &attributes, &arguments, &strings)
-        guard error == 0 else { throw POSIXError(POSIXErrorCode(rawValue: error) ?? .EIO) }
-        pid = child
+        pid = try Spawn.start(words, in: folder, leading: .group, environment: environment) { actions in
+            posix_spawn_file_actions_addopen(&actions, 0, input, O_RDONLY, 0)
+            posix_spawn_file_actions_addopen(&actions, 1, out, O_WRONLY | O_CREAT | O_TRUNC, 0o600)
+            posix_spawn_file_actions_addopen(&actions, 2, err, O_WRONLY | O_CREAT | O_TRUNC, 0o600)
+        }
     }
 
     deinit {

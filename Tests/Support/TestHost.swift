@@ -409,22 +409,17 @@ private final class Server {
         let kind = Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue)
         guard socketpair(AF_UNIX, kind, 0, &ends) == 0 else { throw POSIXError(.EMFILE) }
         defer { close(ends[1]) }
-        var actions = posix_spawn_file_actions_t()
-        posix_spawn_file_actions_init(&actions)
-        defer { posix_spawn_file_actions_destroy(&actions) }
-        for descriptor: Int32 in errors ? [0, 1, 2] : [0, 1] {
-            posix_spawn_file_actions_adddup2(&actions, ends[1], descriptor)
-        }
-        Sandbox.closeOthers(&actions)
-        var words = ([program] + arguments).map { strdup($0) } + [nil]
-        var variables = ProcessInfo.processInfo.environment.map { strdup("\($0)=\($1)") } + [nil]
-        defer { for string in words + variables { free(string) } }
-        var pid: pid_t = 0
-        let error = posix_spawn(&pid, program, &actions, nil, &words, &variables)
-        guard error == 0 else {
+        do {
+            let environment = ProcessInfo.processInfo.environment
+            let pid = try Spawn.start(program, [program] + arguments, environment, nil) { actions in
+                for descriptor: Int32 in errors ? [0, 1, 2] : [0, 1] {
+                    posix_spawn_file_actions_adddup2(&actions, ends[1], descriptor)
+                }
+            }
+            return (pid, ends[0])
+        } catch {
             close(ends[0])
-            throw POSIXError(POSIXErrorCode(rawValue: error) ?? .EIO)
+            throw error
         }
-        return (pid, ends[0])
     }
 }
