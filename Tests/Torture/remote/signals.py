@@ -100,9 +100,10 @@ class Signals:
         return True
 
     def holding_agent(self, census, number):
+        """Its own, not that of the next one in its slot; None where that isn't known."""
         slot = int(self._round.entered[number][2])
         for each in census.on(self._site.bench.init):
-            if each.is_agent() and slot in self._slots(each):
+            if each.is_agent() and slot in self._slots(each) and self._round.owners.of_agent(each) == number:
                 return each
         return None
 
