@@ -16,8 +16,14 @@ package final class History: Sendable {
     static let limit: off_t = 1 << 20
 
     let path: String
-    /// Kept open from one event to the next; −1 before the first.
-    private let descriptor = Guarded<Int32>(-1)
+    private let page = Guarded(Page())
+
+    private struct Page {
+        /// Kept open from one event to the next; −1 before the first.
+        var descriptor: Int32 = -1
+        /// Where our last line ended, if nobody wrote between the look at the size and the line.
+        var end: off_t = 0
+    }
 
     package init(of queuePath: String) { path = queuePath + ".history" }
 
@@ -27,7 +33,7 @@ package final class History: Sendable {
         return nil
     }
 
-    deinit { descriptor.withLock { if $0 >= 0 { close($0) } } }
+    deinit { page.withLock { if $0.descriptor >= 0 { close($0.descriptor) } } }
 
     private static let timeEnd = #"{"time": "2026-11-23T04:10:55.123456Z""#.utf8.count
 
@@ -39,11 +45,14 @@ package final class History: Sendable {
 
     func append(_ event: Event, at time: Timestamp, _ tail: Tail) {
         let line = Self.line(event, at: time, tail)
-        descriptor.withLock { descriptor in
-            guard isCurrent(&descriptor) else { return }
+        page.withLock { page in
+            guard let size = sizeOfCurrent(&page.descriptor) else { return }
             // Behind what a full disk has left of a line, so that one event is lost and not two.
-            let text = endsInLine(descriptor) ? line : [UInt8(ascii: "\n")] + line
-            _ = text.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
+            var last = UInt8(ascii: "\n")
+            if size != page.end { _ = pread(page.descriptor, &last, 1, size - 1) }
+            let text = last == UInt8(ascii: "\n") ? line : [UInt8(ascii: "\n")] + line
+            let count = text.withUnsafeBytes { write(page.descriptor, $0.baseAddress, $0.count) }
+            page.end = count == text.count ? size + off_t(count) : -1
         }
     }
 
@@ -69,29 +78,21 @@ package final class History: Sendable {
         }
     }
 
-    /// Whether the descriptor, opened anew where that must be, is the page to write on.
-    private func isCurrent(_ descriptor: inout Int32) -> Bool {
+    /// The size of the page to write on, which the descriptor is, opened anew where that must be; nil if there is none.
+    private func sizeOfCurrent(_ descriptor: inout Int32) -> off_t? {
         for _ in 0..<3 {
             if descriptor < 0 { descriptor = open() }
             var info = stat()
-            guard descriptor >= 0, fstat(descriptor, &info) == 0 else { return false }
-            if info.st_size < Self.limit, info.st_nlink > 0 { return true }
+            guard descriptor >= 0, fstat(descriptor, &info) == 0 else { return nil }
+            if info.st_size < Self.limit, info.st_nlink > 0 { return info.st_size }
             // Full, turned by somebody else or deleted. Two who turn the page at once: the second finds the
             // new page, or turns an empty one.
             close(descriptor)
             descriptor = -1
             var named = stat()
-            if lstat(path, &named) == 0, named.st_size >= Self.limit, rename(path, previousPath) != 0 { return false }
+            if lstat(path, &named) == 0, named.st_size >= Self.limit, rename(path, previousPath) != 0 { return nil }
         }
-        return false
-    }
-
-    /// Whether what comes next begins a line.
-    private func endsInLine(_ descriptor: Int32) -> Bool {
-        var info = stat()
-        var last: UInt8 = 0
-        guard fstat(descriptor, &info) == 0, pread(descriptor, &last, 1, info.st_size - 1) == 1 else { return true }
-        return last == UInt8(ascii: "\n")
+        return nil
     }
 
     private func open() -> Int32 {
