@@ -84,6 +84,32 @@ import Testing
         #expect(waiter.wait().status == .signaled(SIGTERM))
     }
 
+    /// Whoever held the queue of before may still be at work.
+    @Test(arguments: ["rm q", "mv q old", "dd if=/dev/zero of=q bs=512 count=40 conv=notrunc status=none"])
+    func aQueueThatIsGoneOrBeyondRecognition(_ damage: String) throws {
+        let sandbox = try Sandbox()
+        var grant: (any Grant)? = try hold(sandbox.path("q"), lease: .seconds(30))
+        #expect(grant != nil)
+        grant = nil
+        #expect(try sandbox.shell(damage).status == .exited(0))
+        if sandbox.exists("q") {
+            let refused = try sandbox.semq("acquire", "-n", "q", "--", "touch", "ran")
+            #expect(refused.status == .exited(65))
+            #expect(
+                refused.err
+                    == "semq: q: is no semq queue any more, and somebody on another host may still hold what it was, as "
+                    + "q.remote tells; move it away: at a new one nobody is granted for 60 s; nothing was changed\n")
+            #expect(try sandbox.shell("mv q old").status == .exited(0))
+        }
+        let busy = try sandbox.semq("acquire", "-n", "q", "--", "touch", "ran")
+        #expect(busy.status == .exited(75))
+        #expect(busy.err.contains("semq: q: busy: nobody is granted until "), "\(busy.err)")
+        #expect(!sandbox.exists("ran"))
+        // Taken away with it, that is over.
+        #expect(try sandbox.shell("rm q q.remote").status == .exited(0))
+        #expect(try sandbox.semq("acquire", "-n", "q", "--", "true").status == .exited(0))
+    }
+
     /// For members on other hosts what they hold must be written down.
     @Test func onAFullDiskNobodyFromElsewhereIsLetIn() throws {
         guard Machine.has(.root) else { return }

@@ -37,8 +37,8 @@ struct Book {
         let isUsed = isMember || !description.waiting().isEmpty || !description.heldSlots().isEmpty
         if info.st_size == 0, !isUsed {
             var header = try make(concurrency: concurrency ?? 1)
-            // Emptied by somebody: whoever held it from elsewhere may still be at work.
-            if !made, mark.isThere {
+            // Emptied or taken away by somebody: whoever held it from elsewhere may still be at work.
+            if mark.isThere {
                 extendRemote(to: 1, &header)
                 holdOff(&header, damaged: 0)
                 QueueFile.write(header, to: description)
@@ -196,6 +196,13 @@ struct Book {
         let advice = "move it away or name another file; nothing was changed"
         if isJSON, let queue = History.queue(of: file.path) {
             return SemaphoreError(.unusable, "\(file.path): is the history of \(queue); name the queue itself")
+        }
+        if mark.isThere {
+            return SemaphoreError(
+                .unusable,
+                "\(file.path): is no semq queue any more, and somebody on another host may still hold what it was, as "
+                    + "\(mark.path) tells; move it away: at a new one nobody is granted for "
+                    + "\(Lease.longest.components.seconds) s; nothing was changed")
         }
         return SemaphoreError(
             .unusable,
