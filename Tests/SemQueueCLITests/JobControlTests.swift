@@ -187,6 +187,25 @@ import Testing
         #expect(sandbox.queue("q") { $0.holders.isEmpty })
     }
 
+    /// The shell has the terminal back and knows of no job: nobody could continue what reads on there.
+    @Test func aCommandThatReadsTheTerminalEndsWhenSemqIsKilled() throws {
+        let sandbox = try Sandbox()
+        let bash = try Pty.bash(in: sandbox)
+        bash.line("semq acquire -q q -- sh -c 'echo $$ > pid; echo ready; read x; read y; echo $y'")
+        #expect(bash.sees("ready"))
+        let command = try sandbox.pid(in: "pid")
+        let semq = try #require(sandbox.view("q")?.holders.first?.pid)
+        kill(semq, SIGKILL)
+        #expect(bash.sees("Killed"))
+        // A line may still be the command's, which was about to read it.
+        bash.line("true")
+        bash.line("true")
+        #expect(Event.happens { !Processes.isAlive(command) })
+        #expect(sandbox.queue("q") { $0.holders.isEmpty })
+        bash.line("echo mine")
+        #expect(bash.sees("mine"))
+    }
+
     @Test func aPipelineStopsAndContinuesAsOneJob() throws {
         let sandbox = try Sandbox()
         let bash = try Pty.bash(in: sandbox)

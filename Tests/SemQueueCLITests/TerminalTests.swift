@@ -93,6 +93,17 @@ import Testing
         #expect(Event.happens { Processes.session(bash.pid).allSatisfy { !Processes.isAlive($0) } })
     }
 
+    /// As `ssh -t host semq …` or a terminal's window starts it: then the kernel tells `semq` alone.
+    @Test func hangUpReachesTheCommandOfASemqThatLeadsItsSession() throws {
+        let sandbox = try Sandbox()
+        let script = "trap 'echo hup > log; exit' HUP; echo ready; while :; do sleep 0.1; done"
+        let leader = try Pty(["semq", "acquire", "-q", "q", "--", "sh", "-c", script], in: sandbox)
+        #expect(leader.sees("ready"))
+        leader.hangUp()
+        #expect(Event.happens { sandbox.read("log") == "hup\n" })
+        #expect(sandbox.queue("q") { $0.holders.isEmpty })
+    }
+
     @Test func hangUpOfAWaitersTerminalLeavesTheQueue() throws {
         let sandbox = try Sandbox()
         let holder = try sandbox.holding("q")

@@ -31,6 +31,14 @@ enum Signals {
         /// By kill(2), not by the kernel or the terminal.
         var fromProcess: Bool
         var sender: Int32
+
+        /// What the command is to get for it. From the terminal the whole foreground group has got it, the command
+        /// included; but when the terminal goes away, the kernel tells the leader of its session alone.
+        var forCommand: [Int32] {
+            if fromProcess { return [signal] }
+            // One that is stopped heeds it once it goes on.
+            return signal == SIGHUP && getsid(0) == getpid() ? [SIGHUP, SIGCONT] : []
+        }
     }
 
     /// The next of the blocked signals, or nil when time is up.

@@ -70,9 +70,8 @@ struct Supervisor {
 
     private func pass(_ received: Signals.Received) {
         guard received.signal != SIGCHLD, received.signal != Signals.alarm, !commandHasEnded else { return }
-        // From the terminal the whole foreground group has got it, the command included.
-        guard received.fromProcess, page.commandPid > 0 else { return }
-        pass(received.signal)
+        guard page.commandPid > 0 else { return }
+        for signal in received.forCommand { pass(signal) }
     }
 
     private func pass(_ signal: Int32) {
@@ -103,7 +102,9 @@ struct Supervisor {
                 switch kind {
                 case SEMQ_STOPPED:
                     commandIsStopped = true
-                    isContinuable = ProcessTree.isContinuable(getpgid(pid))
+                    // Where nobody could, the kernel lets no terminal stop anybody: it does so for our sake alone.
+                    isContinuable =
+                        number == SIGTTIN || number == SIGTTOU || ProcessTree.isContinuable(getpgid(pid))
                     stateChanged(number)
                 case SEMQ_CONTINUED:
                     commandIsStopped = false
