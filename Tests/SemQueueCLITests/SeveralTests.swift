@@ -43,6 +43,18 @@ import Testing
         for queue in ["a", "b", "c"] { #expect(try sandbox.isFree(queue)) }
     }
 
+    @Test func whoWaitsForAnyIsToldOfAPause() throws {
+        let sandbox = try Sandbox()
+        let holders = try [sandbox.holding("a", as: "x"), sandbox.holding("b", as: "y")]
+        let waiter = try sandbox.starting("acquire", "--any", "a", "b", "--", "true")
+        #expect(Event.happens { waiter.err.contains("waiting for the first of 2: a held by") }, "\(waiter.err)")
+        #expect(try sandbox.semq("set", "a", "--pause", "fix it").status == .exited(0))
+        let told = #/waiting for the first of 2: a is paused by \S+: fix it; b held by \S+ \(pid \d+\) for \d+s: y\n/#
+        #expect(Event.happens { waiter.err.contains(told) }, "\(waiter.err)")
+        holders[1].stop()
+        #expect(waiter.wait().status == .exited(0))
+    }
+
     @Test func anyIsBusyOnlyWhenAllAre() throws {
         let sandbox = try Sandbox()
         let holders = try ["a", "b"].map { try sandbox.holding($0) }

@@ -94,6 +94,30 @@ import Testing
         }
     }
 
+    // MARK: Ctrl-Z
+
+    /// One that read on would take the first of what is typed for the shell, and show the rest.
+    @Test(arguments: [Transport.ssh.options, []]) func ctrlZStopsSSHAtItsQuestion(_ options: [String]) throws {
+        // Where it is chosen by itself, it is semq that becomes it.
+        let config = "printf 'Host bench\\n NoHostAuthenticationForLocalhost yes\\n' >>~/.ssh/config"
+        if options.isEmpty { #expect(try client.shell(config).status == .exited(0)) }
+        let bash = try client.terminal(["bash", "--norc", "--noprofile", "--noediting", "-i"])
+        let asked = "Enter passphrase for key '/root/.ssh/id_ed25519': "
+        for round in 1...5 {
+            let words = ["semq", "acquire"] + options.map { "'\($0)'" } + ["lab@bench:board.queue", "--"]
+            bash.line((words + ["echo", "granted"]).joined(separator: " "))
+            try #require(bash.sees(asked), "\(round): \(bash.everything)")
+            bash.type(Pty.suspend)
+            #expect(bash.sees("Stopped"), "\(round): \(bash.everything)")
+            bash.line("echo typed")
+            #expect(bash.sees("typed\r\n"), "\(round): \(bash.everything)")
+            bash.line("fg")
+            #expect(bash.sees(asked), "\(round): \(bash.everything)")
+            bash.line("open sesame")
+            #expect(bash.sees("granted"), "\(round): \(bash.everything)")
+        }
+    }
+
     // MARK: several
 
     /// Nothing comes between a question and its answer, which is that host's.

@@ -87,6 +87,8 @@ package struct LinkProcess {
         let program = ["ssh"] + (error.keysAreUsedUp ? ["-o", "PubkeyAuthentication=no"] : [])
         let words = RemoteShell.sshWords(program, to: host, isBatch: isBatch) + [command]
         var arguments = words.map { strdup($0) } + [nil]
+        // It asks in its own way: Ctrl-Z has to stop it, or it would read on at the shell's prompt.
+        if !isBatch { semq_signal_default(SIGTSTP, false) }
         execvp("ssh", &arguments)
         say("\(why); and ssh can't be started: \(String(cString: strerror(errno)))")
         return ExitOfLink.failed

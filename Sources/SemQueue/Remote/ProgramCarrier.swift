@@ -10,7 +10,7 @@ final class ProgramCarrier: LinkCarrier {
 
     /// Signals to the whole group are for the command that runs here, not for those who carry its lease: they end
     /// with their stream, when the last word has been said.
-    private static let ignored = [SIGINT, SIGQUIT, SIGTSTP, SIGHUP, SIGTERM]
+    private static let ignored = [SIGINT, SIGQUIT, SIGHUP, SIGTERM, SIGTSTP]
 
     /// - Parameter mayAsk: at the terminal.
     /// - Throws: ``SemaphoreError`` with code `unreachable` when the program can't be started.
@@ -23,10 +23,12 @@ final class ProgramCarrier: LinkCarrier {
         var arguments = shown.map { strdup($0) } + [nil]
         defer { for word in arguments { free(word) } }
         Carriers.bury()
+        // Another one that asks must stop with us: one that reads on would take what is typed for the shell.
+        let ignored = Self.ignored.filter { $0 != SIGTSTP || isOurs || !mayAsk }
         var pid: Int32 = 0
         let error = semq_spawn(
             &pid, words[0], &arguments, ends.input.far, ends.output.far, ends.errors.far,
-            isOurs ? turn?.descriptor ?? -1 : -1, Self.ignored, Int32(Self.ignored.count))
+            isOurs ? turn?.descriptor ?? -1 : -1, ignored, Int32(ignored.count))
         ends.closeFar()
         guard error == 0 else {
             ends.closeNear()
@@ -87,6 +89,9 @@ package enum Carriers {
     package static var all: [Int32] {
         pids.withLock { $0.filter { $0.owner == getpid() }.map(\.pid) }
     }
+
+    /// Ctrl-Z stops one that may ask together with us, also when it no longer does. Where we go on, so must it.
+    package static func goOn() { for pid in all { kill(pid, SIGCONT) } }
 
     /// Those that nobody waits for any more: on a busy machine even a killed process takes its time to die.
     private static let dying = Guarded<[(owner: Int32, pid: Int32)]>([])

@@ -7,6 +7,7 @@ struct RemoteMember {
     private let alarm: Alarm
     private let observer: any WaitObserver
     private let deadline: Duration?
+    private let losses = Losses()
 
     init(_ semaphore: RemoteSemaphore, _ request: Request, alarm: Alarm, observer: any WaitObserver) {
         self.semaphore = semaphore
@@ -18,15 +19,7 @@ struct RemoteMember {
 
     /// - Throws: ``SemaphoreError``; `Gate.Failure` when the alarm rings or time is up while connecting.
     func run() throws -> Outcome {
-        var begun: [Duration] = []
         while true {
-            begun = (begun + [.monotonic()]).suffix(Self.restarts.count)
-            if begun.count == Self.restarts.count, begun.last! - begun.first! < Self.restarts.within {
-                throw SemaphoreError(
-                    .unreachable,
-                    "\(semaphore.name): the host's semq lost this place again and again; "
-                        + "see: semq doctor \(semaphore.name)")
-            }
             let conversation = try semaphore.converse(alarm, deadline: deadline, observer)
             // Before it is sent: the agent can't have heard of us earlier.
             let now = Duration.sinceBoot()
@@ -37,8 +30,16 @@ struct RemoteMember {
         }
     }
 
-    /// So many in so short a time are no mishaps any more.
-    private static let restarts = (count: 5, within: Duration.seconds(30))
+    /// When agents have lost this place, lately. A connection that breaks is not theirs to keep.
+    private final class Losses {
+        private var moments: [Duration] = []
+
+        /// - Returns: whether so many in so short a time are no mishaps any more.
+        func add(at moment: Duration) -> Bool {
+            moments = (moments + [moment]).suffix(4)
+            return moments.count == 4 && moments[3] - moments[0] < .seconds(30)
+        }
+    }
 
     private var asking: Message {
         var request = request
@@ -144,6 +145,12 @@ struct RemoteMember {
     private func goesOn(after end: LeasedConversation.End) throws -> Bool {
         switch end {
         case .gone(let why), .expired(let why):
+            guard !losses.add(at: .monotonic()) else {
+                throw SemaphoreError(
+                    .unreachable,
+                    "\(semaphore.name): the host's semq lost this place again and again; "
+                        + "see: semq doctor \(semaphore.name)")
+            }
             observer.tells("\(semaphore.name): the place is lost (\(why)); queues again")
             alarm.sleep(.milliseconds(Int64.random(in: 50...500)))
             return false

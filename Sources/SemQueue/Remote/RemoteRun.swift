@@ -207,6 +207,7 @@ private struct Streams {
         var sender: Int32 = 0
         while case let number = semq_wait_signal(signals, Int32(signals.count), 0, &fromProcess, &sender), number > 0 {
             if number == SIGTSTP {
+                Carriers.goOn()
                 refuseToStop()
             } else {
                 session.send(window.number("signal", [("number", "\(number)")]))

@@ -28,6 +28,7 @@ struct Front {
                 if stopWithCommand() { wasStopped = true }
             case SIGCHLD: break
             default:
+                if Signals.stopping.contains(received.signal) { Carriers.goOn() }
                 // From the terminal the command has got it too; when it has stopped, the guardian says so.
                 if received.sender != guardian { forward(received, wasStopped: wasStopped) }
                 if received.signal == SIGCONT { wasStopped = false }
@@ -50,15 +51,16 @@ struct Front {
     }
 
     private func forward(_ received: Signals.Received, wasStopped: Bool) {
-        guard received.fromProcess else { return }
         // A shell's `fg` has continued the command together with us. Continued once more, it would miss a Ctrl-Z
         // that has come since: then it is stopped again, and the terminal has stopped us with it.
         if received.signal == SIGCONT {
             guard !wasStopped || ProcessTree.isStopped(page.commandPid) != false, !Signals.isPending(Signals.stopping)
             else { return }
         }
-        page.forwarded(received.signal).pointee.sent &+= 1
-        kill(guardian, received.signal)
+        for signal in received.forCommand {
+            page.forwarded(signal).pointee.sent &+= 1
+            kill(guardian, signal)
+        }
     }
 
     private enum GuardianState {

@@ -95,7 +95,11 @@ final class WaitingDisplay: WaitObserver {
     /// The deadly signal that came while all was to be given up in good order.
     var death: Int32? { semq_waiting_death() == 0 ? nil : semq_waiting_death() }
 
-    func lostPlace() -> Bool { semq_waiting_was_stopped() }
+    func lostPlace() -> Bool {
+        guard semq_waiting_was_stopped() else { return false }
+        Carriers.goOn()
+        return true
+    }
 
     func stuck(_ path: String, by who: String) {
         guard talk > .quiet else { return }
@@ -206,7 +210,8 @@ final class WaitingDisplay: WaitObserver {
     /// What one of several is waited for.
     private static func standing(_ semaphore: any NamedSemaphore) -> String {
         guard let remote = semaphore as? RemoteSemaphore else {
-            return "\(semaphore.name) \(holders(semaphore) ?? "is not free")"
+            let pause = semaphore.statusAtHand?.paused.map { "is paused by \($0.by): \($0.reason)" }
+            return "\(semaphore.name) \(pause ?? holders(semaphore) ?? "is not free")"
         }
         // Who holds it is not asked: another host's answer might be long in coming.
         return switch remote.reached {

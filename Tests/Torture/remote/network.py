@@ -102,8 +102,13 @@ class Network:
         self._site.lab.post(healed, do="heal", name=seat.name)
 
     def _reset(self, desk, began):
-        self._harm(desk, Act.BROKEN, "connections reset", began, began[0])
-        self._site.lab.post(lambda _: None, do="reset", name=desk.name)
+        harm = self._harm(desk, Act.BROKEN, "connections reset", began, began[0])
+
+        def done(_):
+            # It takes a moment, in which one that has just begun may be hit.
+            harm.end = time.monotonic_ns()
+
+        self._site.lab.post(done, do="reset", name=desk.name)
 
     # sshd
 
