@@ -9,7 +9,12 @@ static void show(const char *text) {
     if (write(STDOUT_FILENO, text, strlen(text)) < 0) return;
 }
 
-static void enter(void) { show("\033[?1049h\033[H"); }
+static void enter(void) {
+    // Not over what somebody else does in the foreground: stops here until it is ours.
+    pid_t group = tcgetpgrp(STDOUT_FILENO);
+    if (group >= 0 && group != getpgrp()) raise(SIGTTOU);
+    show("\033[?1049h\033[H");
+}
 
 static void leave(void) { show("\033[?1049l"); }
 

@@ -210,6 +210,36 @@ import Testing
         #expect(!watch.out.contains("\u{1b}"))
     }
 
+    @Test func oneThatCanNotBeSeenKeepsTheWatchFromNothing() throws {
+        let sandbox = try Sandbox()
+        _ = try sandbox.semq("acquire", "-q", "q", "--", "true")
+        let pty = try Pty([Sandbox.binary, "status", "--watch", "gone", "q"], in: sandbox)
+        let sentence = "semq: gone: there is no such queue; `semq acquire` makes one"
+        #expect(pty.sees(sentence) && pty.sees("q\u{1b}[0m: free"), "\(pty.everything)")
+        _ = try sandbox.semq("acquire", "-q", "gone", "--", "true")
+        #expect(pty.sees("gone\u{1b}[0m: free") && pty.sees("q\u{1b}[0m: free"), "\(pty.everything)")
+        let piped = try sandbox.starting("status", "--watch", "q", "gone2")
+        #expect(Event.happens { piped.out == "q: free, nobody waits\n" && piped.err.contains("gone2: there is no") })
+        unlink(sandbox.path("q"))
+        #expect(piped.wait().status == .exited(73))
+    }
+
+    /// Nor over what stands there.
+    @Test func aWatchInTheBackgroundDrawsNothing() throws {
+        let sandbox = try Sandbox()
+        _ = try sandbox.semq("acquire", "-q", "q", "--", "true")
+        let bash = try Pty.bash(in: sandbox)
+        bash.line("semq status --watch q &")
+        #expect(Event.happens { Processes.session(bash.pid).contains { Machine.state(of: $0) == "T" } })
+        bash.line("echo typed")
+        #expect(bash.sees("typed"))
+        #expect(!bash.everything.contains(Self.screen), "\(bash.everything)")
+        bash.line("fg")
+        #expect(bash.sees(Self.screen) && bash.sees("q\u{1b}[0m: free"))
+        bash.type(Pty.interrupt)
+        #expect(bash.sees(Self.back) && bash.sees("% "))
+    }
+
     @Test func watchingOnATerminalRedrawsAndFitsIt() throws {
         let sandbox = try Sandbox()
         let holder = try sandbox.holding("q", as: "a description that is longer than this terminal is wide")

@@ -23,50 +23,70 @@ struct StatusCommand {
 
     func run() throws -> ExitCode {
         if watch { return try runWatching() }
-        var exitCode = ExitCode.success
-        var statuses: [QueueStatus] = []
-        // One that can't be read keeps nobody from seeing the others.
-        for semaphore in semaphores {
-            do {
-                statuses.append(try semaphore.status())
-            } catch let error as SemaphoreError {
-                Terminal.say(error.message)
-                if exitCode == .success { exitCode = ExitCode(error.code) }
-            }
-        }
-        Terminal.show(render(statuses))
-        return exitCode
+        let seen = try semaphores.map { try look($0.status()) }
+        Terminal.show(render(seen.statuses))
+        return complain(of: seen)
     }
 
-    /// Until a signal comes or nobody reads any more.
+    private typealias Sight = Result<QueueStatus, SemaphoreError>
+
+    /// One that can't be read keeps nobody from seeing the others.
+    private func look(_ status: @autoclosure () throws -> QueueStatus) throws -> Sight {
+        do { return .success(try status()) } catch let error as SemaphoreError { return .failure(error) }
+    }
+
+    /// - Returns: the exit code of the first one that can't be read.
+    private func complain(of seen: [Sight]) -> ExitCode {
+        for error in seen.errors { Terminal.say(error.message) }
+        return seen.errors.first.map { ExitCode($0.code) } ?? .success
+    }
+
+    /// Until a signal comes, nobody reads any more, or nothing can be seen.
     private func runWatching() throws -> ExitCode {
         let redraws = Terminal.isTerminal(STDOUT_FILENO) && !json
         var shown: [QueueStatus]?
+        var told: [String] = []
         // The first look at each host is had here, because it may ask for a password.
-        let first = try semaphores.map { try $0.status() }
-        let watches = try Dictionary(grouping: semaphores.compactMap { $0 as? RemoteSemaphore }, by: \.host.name)
-            .mapValues { semaphores in
-                try HostWatch(
-                    semaphores, first.filter { status in semaphores.contains { $0.name == status.semaphore } })
-            }
+        var seen = try semaphores.map { try look($0.status()) }
+        let remote = zip(semaphores, seen).compactMap { (try? $1.get()) == nil ? nil : $0 as? RemoteSemaphore }
+        let watches = try Dictionary(grouping: remote, by: \.host.name).mapValues { semaphores in
+            try HostWatch(
+                semaphores, seen.statuses.filter { status in semaphores.contains { $0.name == status.semaphore } })
+        }
+        guard !seen.statuses.isEmpty else { return complain(of: seen) }
         // As watch(1) does: what stood on the terminal comes back, however this ends.
         if redraws { semq_screen_begin() }
         defer { if redraws { semq_screen_end() } }
         while true {
-            let statuses = try semaphores.map { semaphore in
-                try (semaphore as? RemoteSemaphore).flatMap { try watches[$0.host.name]?.status(of: $0.name) }
-                    ?? semaphore.status()
+            for (index, semaphore) in semaphores.enumerated() {
+                guard let remote = semaphore as? RemoteSemaphore else {
+                    seen[index] = try look(semaphore.status())
+                    continue
+                }
+                // Another host that wasn't reached is not asked again: that may take long, or want a password.
+                guard let watch = watches[remote.host.name] else { continue }
+                do throws(SemaphoreError) {
+                    if let status = try watch.status(of: remote.name) { seen[index] = .success(status) }
+                } catch {
+                    seen[index] = .failure(error)
+                }
             }
+            let statuses = seen.statuses
+            // When the screen is as it was.
+            guard !statuses.isEmpty else { throw seen.errors[0] }
             let news = watches.values.flatMap { $0.news() }
             if redraws {
                 let cuts = watches.sorted { $0.key < $1.key }.compactMap { name, watch in
                     watch.cutSince.map { table.cut(name, since: $0) }
                 }
-                let text = Terminal.clipped(cuts.joined() + render(statuses), STDOUT_FILENO)
+                let flaws = seen.errors.map { "semq: \($0.message)\n" }
+                let text = Terminal.clipped((cuts + flaws).joined() + render(statuses), STDOUT_FILENO)
                 // Home, each line cleared behind its end, the rest below cleared: no flicker.
                 Terminal.show("\u{1b}[H" + text.replacing("\n", with: "\u{1b}[K\n") + "\u{1b}[J")
             } else {
-                for line in news { Terminal.say(line) }
+                let flaws = seen.errors.map(\.message)
+                for line in news + (flaws == told ? [] : flaws) { Terminal.say(line) }
+                told = flaws
                 if statuses.map(\.essence) != shown { Terminal.show(render(statuses)) }
             }
             shown = statuses.map(\.essence)
@@ -85,6 +105,14 @@ struct StatusCommand {
     private func render(_ statuses: [QueueStatus]) -> String {
         if json { return statuses.map { $0.json.text + "\n" }.joined() }
         return statuses.map(table.text).joined(separator: "\n")
+    }
+}
+
+extension [Result<QueueStatus, SemaphoreError>] {
+    fileprivate var statuses: [QueueStatus] { compactMap { try? $0.get() } }
+
+    fileprivate var errors: [SemaphoreError] {
+        compactMap { if case .failure(let error) = $0 { error } else { nil } }
     }
 }
 
