@@ -176,4 +176,14 @@ import Testing
         #expect(try sandbox.semq("acquire", "-q", "board.queue", "-m", "--").out.hasPrefix("acquired board.queue "))
         #expect(try sandbox.semq("acquire", "-q", "board.queue", "-m", "--", "--", "echo", "--", "a").out == "-- a\n")
     }
+
+    /// As it stands in the environment of wrappers that leave it out.
+    @Test func anEmptyVariableNamesNoProgram() throws {
+        let sandbox = try Sandbox()
+        let result = try sandbox.shell("SEMQ_RSH= semq acquire -n ssh://127.0.0.1:1/q -- true")
+        #expect(result.status == .exited(69))
+        #expect(result.err.contains("refused"), "\(result.err)")
+        let named = try sandbox.shell("semq acquire -n --rsh '' ssh://127.0.0.1:1/q -- true")
+        #expect(named.status == .exited(64) && named.err.contains("wants a program such as ssh"), "\(named.err)")
+    }
 }

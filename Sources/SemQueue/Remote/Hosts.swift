@@ -16,7 +16,8 @@ package final class Hosts: Sendable {
         /// Chosen by hand, on the command line or in the environment; nil leaves the choice.
         /// - Throws: ``SemaphoreError`` with code `usage` where no program is named.
         package init?(rsh: String?) throws(SemaphoreError) {
-            guard let chosen = rsh ?? Environment.value(Hosts.variable) else { return nil }
+            let variable = Environment.value(Hosts.variable).flatMap { $0.isEmpty ? nil : $0 }
+            guard let chosen = rsh ?? variable else { return nil }
             let words = chosen.split(whereSeparator: \.isWhitespace).map(String.init)
             guard !words.isEmpty else {
                 throw SemaphoreError(
