@@ -85,8 +85,8 @@ extension QueueStatus {
         holders = description.heldSlots().map { Self.holder(of: $0, description, isRemote: isRemote) }
         let inode = ino_t(file.identity.inode)
         for index in holders.indices {
-            holders[index].isStopped =
-                LockOwner(holders[index].party.pid, ofSlot: holders[index].slot, in: inode)?.isStopped == true
+            let slot = LockSpace.hold(holders[index].slot)
+            holders[index].isStopped = LockOwner.isStopped(holders[index].party.pid, locking: slot, in: inode)
         }
         if let header, isRemote {
             let book = Book(file: file, description: description, made: false, clock: clock)
@@ -96,7 +96,7 @@ extension QueueStatus {
             holders = (holders + cutOff).sorted { $0.slot < $1.slot }
             heldOffUntil = tombstones.holdoff.map(Timestamp.init(after:))
         }
-        waiting = withWaiting ? Self.waiting(description, passed: header?.passed ?? []) : []
+        waiting = withWaiting ? Self.waiting(description, passed: header?.passed ?? [], in: inode) : []
         // Who holds by now waited when it was looked for, or the other way round.
         waiting.removeAll { waiter in holders.contains { $0.ticket == waiter.ticket } }
     }
@@ -127,15 +127,18 @@ extension QueueStatus {
         return found
     }
 
-    private static func waiting(_ description: Description, passed: [Ticket]) -> [Waiter] {
+    private static func waiting(_ description: Description, passed: [Ticket], in file: ino_t) -> [Waiter] {
         let tickets = description.waiting()
         let records = QueueFile.records(WaiterRecord.self, in: QueueFile.waiterLines, from: description)
             .map(\.record)
         let known = Dictionary(records.map { ($0.ticket, $0) }, uniquingKeysWith: { first, _ in first })
         let active = tickets.map { ticket in
-            let isStopped = passed.contains(ticket)
-            return known[ticket].map { Waiter($0, isStopped: isStopped) }
-                ?? Waiter(ticket: ticket, since: Timestamp(0), party: .unknown, isStopped: isStopped, isCutOff: false)
+            let isPassed = passed.contains(ticket)
+            return known[ticket].map { record in
+                let isStopped =
+                    isPassed || LockOwner.isStopped(record.process, locking: LockSpace.place(ticket), in: file)
+                return Waiter(record, isStopped: isStopped)
+            } ?? Waiter(ticket: ticket, since: Timestamp(0), party: .unknown, isStopped: isPassed, isCutOff: false)
         }
         // Alive and not in line: it gave way until it goes on.
         let inLine = Set(tickets)

@@ -254,6 +254,21 @@ import Testing
         #expect(plain.split(separator: "\r\n").allSatisfy { $0.count <= 50 })
     }
 
+    /// Else they would wrap, and push the table off the screen.
+    @Test func watchingOnANarrowTerminalCutsWhatStandsAboveTheTableToo() throws {
+        let sandbox = try Sandbox()
+        let name = String(repeating: "long", count: 15)
+        _ = try sandbox.semq("set", name, "--concurrency", "1")
+        _ = try sandbox.semq("set", name, "--pause", "until the lift is mended, which may take some days")
+        let pty = try Pty([Sandbox.binary, "status", "--watch", name], in: sandbox, columns: 40)
+        #expect(pty.sees("\u{1b}[1m\(name.prefix(39))…\u{1b}[0m\u{1b}[K\r\n\u{1b}[33mpaused by "), "\(pty.everything)")
+        #expect(pty.sees("…\u{1b}[0m\u{1b}[K\r\n\u{1b}[J"), "\(pty.everything)")
+        pty.type(Pty.interrupt)
+        #expect(pty.wait() == .signaled(SIGINT))
+        let plain = pty.everything.replacing(/\x1b\[[0-9;?]*[A-Za-z]/, with: "")
+        #expect(plain.split(separator: "\r\n").allSatisfy { $0.count <= 40 })
+    }
+
     /// The alternate screen, and the one that was there.
     private static let (screen, back) = ("\u{1b}[?1049h", "\u{1b}[?1049l")
 

@@ -105,7 +105,7 @@ import Testing
 
     static let values: [(command: [String], option: String, bad: [String], wants: String)] = [
         (
-            ["acquire"], "--wait", ["nan", "-1", "inf", "-inf", "", "soon", "1s", "1e999"],
+            ["acquire"], "--wait", ["nan", "-1", "inf", "-inf", "", "soon", "1s", "1e999", "0x5"],
             "a number of seconds, 0 or more"
         ),
         (["acquire"], "--timeout", ["nan", "-0.5", ""], "a number of seconds, 0 or more"),

@@ -205,6 +205,57 @@ import Testing
         #expect(sandbox.lines("log") == ["next", "head"])
     }
 
+    @Test func aStoppedWaiterIsSeenAndItIsToldThatItIsPassed() throws {
+        let sandbox = try Sandbox()
+        let holder = try sandbox.holding("q")
+        let head = try sandbox.waiting("q", as: "head")
+        let next = try sandbox.waiting("q", as: "next")
+        head.send(SIGSTOP)
+        #expect(sandbox.queue("q") { $0.waiting.map(\.stopped) == [true, false] })
+        // What stands behind it is next.
+        #expect(Event.happens { next.err.contains("next in line") }, "\(next.err)")
+        holder.stop()
+        #expect(next.wait().status == .exited(0))
+        #expect(next.err.contains(" (pid \(head.pid)) stands still and is passed: head\n"), "\(next.err)")
+        head.send(SIGCONT)
+        #expect(head.wait().status == .exited(0))
+        #expect(sandbox.lines("log") == ["next", "head"])
+    }
+
+    /// It has its place as soon as it goes on, though the one behind it waits for the slot already.
+    @Test func whoGoesOnInTimeIsNotPassed() throws {
+        let sandbox = try Sandbox()
+        let holder = try sandbox.holding("q")
+        let head = try sandbox.waiting("q", as: "head")
+        let next = try sandbox.waiting("q", as: "next")
+        head.send(SIGSTOP)
+        #expect(Event.happens { next.err.contains("next in line") }, "\(next.err)")
+        head.send(SIGCONT)
+        holder.stop()
+        for waiter in [head, next] { #expect(waiter.wait().status == .exited(0)) }
+        #expect(sandbox.lines("log") == ["head", "next"])
+        #expect(!next.err.contains("is passed"), "\(next.err)")
+    }
+
+    /// More than the queue's record has room for, and all at once.
+    @Test func manyStoppedWaitersArePassedTogether() throws {
+        let sandbox = try Sandbox()
+        let holder = try sandbox.holding("q")
+        let still = try (1...20).map { try sandbox.waiting("q", as: "still \($0)") }
+        let last = try sandbox.waiting("q", as: "last")
+        for waiter in still { waiter.send(SIGSTOP) }
+        #expect(sandbox.queue("q") { $0.waiting.map(\.stopped) == still.map { _ in true } + [false] })
+        holder.stop()
+        // Passed one after the other they would hold it up for three quarters of a minute.
+        #expect(Event.happens(within: 20) { last.hasEnded }, "\(last.err)")
+        #expect(last.wait().status == .exited(0))
+        #expect(last.err.contains(" and 19 more stand still and are passed: still 1\n"), "\(last.err)")
+        #expect(sandbox.lines("log") == ["last"])
+        for waiter in still { waiter.send(SIGCONT) }
+        for waiter in still { #expect(waiter.wait().status == .exited(0)) }
+        #expect(Set(sandbox.lines("log").dropFirst()) == Set((1...20).map { "still \($0)" }))
+    }
+
     @Test func whoStandsStillIsPassedOnceForAllAndKeepsItsPlace() throws {
         let sandbox = try Sandbox()
         let holder = try sandbox.holding("q")
@@ -215,7 +266,7 @@ import Testing
         holder.stop()
         for other in others { #expect(other.wait().status == .exited(0)) }
         #expect(sandbox.lines("log") == (1...4).map { "other \($0)" })
-        // The first of them waited until it was sure; what it learnt, the others and newcomers know.
+        // Newcomers look as well.
         #expect(try sandbox.isFree("q"))
         let blocker = try sandbox.holding("q", as: "blocker")
         let late = try sandbox.waiting("q", as: "late")

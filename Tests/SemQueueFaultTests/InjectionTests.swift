@@ -126,7 +126,7 @@ struct Injection {
             }
             try sandbox.write("go", "")
         }
-        // Passing a head of the queue that stands still takes five seconds.
+        // A head of the queue that stands still takes five seconds to pass where it isn't seen to be stopped: traced.
         if signal == SIGSTOP, !Event.happens(within: 20, { next.hasEnded || standsStill(next) || stopsHolding() }) {
             throw fail("the next one does not get in: \(next.err)")
         }
@@ -151,7 +151,9 @@ struct Injection {
     }
 
     /// The next one was told who stands still with the mutex.
-    private func standsStill(_ next: Running) -> Bool { signal == SIGSTOP && next.err.contains(" stands still ") }
+    private func standsStill(_ next: Running) -> Bool {
+        signal == SIGSTOP && next.err.contains(" stands still with the queue's mutex")
+    }
 
     /// The victim stands still with the permit, and nobody but SIGCONT can help. A guardian that was
     /// stopped has no such excuse: `semq` lets it go on.

@@ -105,6 +105,10 @@ import Testing
         #expect(busy.status == .exited(75))
         #expect(busy.err.contains("semq: q: busy: nobody is granted until "), "\(busy.err)")
         #expect(!sandbox.exists("ran"))
+        let status = try sandbox.semq("status", "q").out
+        #expect(status.hasPrefix("q: held off, nobody waits\nnobody is granted until "), "\(status)")
+        let diagnosis = try sandbox.semq("doctor", "q").out
+        #expect(diagnosis.contains("\nnote  held off     nobody is granted until "), "\(diagnosis)")
         // Taken away with it, that is over.
         #expect(try sandbox.shell("rm q q.remote").status == .exited(0))
         #expect(try sandbox.semq("acquire", "-n", "q", "--", "true").status == .exited(0))

@@ -9,10 +9,14 @@ import Testing
     private static let stranger = "64123"
 
     private func asStranger(_ sandbox: Sandbox, _ line: String) throws -> Sandbox.Result {
+        try start(asStranger: sandbox, line).wait()
+    }
+
+    private func start(asStranger sandbox: Sandbox, _ line: String) throws -> Running {
         let words = [
             "setpriv", "--reuid", Self.stranger, "--regid", Self.stranger, "--clear-groups", "/bin/bash", "-c", line,
         ]
-        return try sandbox.start(words).wait()
+        return try sandbox.start(words)
     }
 
     private func canRun() -> Bool { Machine.has(.root, .program("setpriv", package: "util-linux")) }
@@ -113,6 +117,46 @@ import Testing
             #expect(sandbox.exists("ran"))
         }
         #expect(sandbox.read("victim") == "precious\n")
+    }
+
+    /// Whose locks can't be looked at, because it is another user's, is known by its name.
+    @Test func anotherUsersStoppedSemqIsSeenAndPassed() throws {
+        guard canRun() else { return }
+        let sandbox = try Sandbox()
+        chmod(sandbox.path("."), 0o777)
+        let holder = try sandbox.starting("acquire", "-q", "-m", "flashing", "q", "--", "sleep", "60")
+        #expect(Event.happens { sandbox.exists("q") })
+        let waiter = try sandbox.starting("acquire", "-m", "resting", "q", "--", "true")
+        #expect(Event.happens { (try? sandbox.semq("status", "q").out.contains("resting")) == true })
+        for process in [holder, waiter] {
+            process.send(SIGSTOP)
+            #expect(Event.happens { Processes.isStopped(process.pid) })
+        }
+        let status = try asStranger(sandbox, "semq status q").out
+        #expect(status.contains(/\n  slot 0, stopped  .*  flashing\n/) && status.contains(/\n  stopped  .*  resting\n/))
+        let stranger = try start(asStranger: sandbox, "semq acquire -w 60 q -- true")
+        #expect(Event.happens { stranger.err.contains("next in line") }, "\(stranger.err)")
+        // A stopped guardian is continued by its `semq`, and that by us.
+        holder.send(SIGCONT)
+        holder.send(SIGTERM)
+        #expect(stranger.wait().status == .exited(0))
+        #expect(stranger.err.contains("(pid \(waiter.pid)) stands still and is passed: resting\n"), "\(stranger.err)")
+        waiter.send(SIGCONT)
+        #expect(waiter.wait().status == .exited(0))
+    }
+
+    /// Descriptions are for those who use the queue.
+    @Test func whoMayNotReadTheQueueMayNotReadItsHistory() throws {
+        guard canRun() else { return }
+        let sandbox = try Sandbox()
+        chmod(sandbox.path("."), 0o777)
+        _ = try sandbox.semq("set", "q", "--concurrency", "1")
+        chmod(sandbox.path("q"), 0o640)
+        try? FileManager.default.removeItem(atPath: sandbox.path("q.history"))
+        #expect(try sandbox.semq("acquire", "-q", "q", "--", "true").status == .exited(0))
+        var info = stat()
+        #expect(stat(sandbox.path("q.history"), &info) == 0 && info.st_mode & 0o777 == 0o640)
+        #expect(try asStranger(sandbox, "cat q.history").out.isEmpty)
     }
 
     /// Even root may not open another user's file in a sticky folder with O_CREAT there.

@@ -353,6 +353,7 @@ import Testing
         kill(agent, SIGSTOP)
         try expectLeaves(holder)
         #expect(Event.happens { third.isIn }, "\(third.said) \(next.said) \((try? scene.statusText()) ?? "")")
+        #expect(third.says("stands still and is passed"), "\(third.said)")
         kill(agent, SIGCONT)
         try third.leave()
         try expectLeaves(next)

@@ -22,7 +22,7 @@ import Testing
         #expect(!line.dropLast().contains { $0 < 0x20 || $0 == 0x7f })
         #expect(WaiterRecord(line: line[...]) == waiter(description))
         var remote = waiter(description)
-        remote.isRemote = true
+        remote.agent = 4711
         #expect(WaiterRecord(line: remote.line[...]) == remote)
     }
 

@@ -70,6 +70,13 @@ package struct Diagnosis {
         if let flaw = History(of: path).flaw(reading: false) {
             findings.append(Finding(subject: "history", verdict: .note, text: flaw))
         }
+        if let until = QueueStatus(of: file, through: description, withWaiting: false).heldOffUntil {
+            findings.append(
+                Finding(
+                    subject: "held off", verdict: .note,
+                    text: "nobody is granted until \(until.local(relativeTo: .now())): somebody on another host may "
+                        + "hold it, whose record was lost"))
+        }
         if let pause = Book.header(from: description)?.pause {
             findings.append(
                 Finding(

@@ -173,6 +173,8 @@ private final class AgentObserver: WaitObserver {
 
     func stuck(_ path: String, by who: String) { waiting.tell([Message("stuck", [("who", who)])]) }
 
+    func tells(_ news: String) { waiting.tell([Message("news", [("text", news.bounded)])]) }
+
     func holdsOff(_ path: String, for duration: Duration) {
         waiting.tell([Message("holds-off", [("for", "\(duration.nanoseconds / 1_000_000)")])])
     }

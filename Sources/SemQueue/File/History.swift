@@ -100,8 +100,17 @@ package final class History: Sendable {
         let existing = Glibc.open(path, flags)
         guard existing < 0, errno == ENOENT else { return existing }
         let new = Glibc.open(path, flags | O_CREAT, 0o600)
-        if new >= 0 { QueueFile.shareLikeFolder(new, path) }
+        if new >= 0 { shareLikeQueue(new) }
         return new
+    }
+
+    /// Whoever may use the queue may write and read here, and nobody else.
+    private func shareLikeQueue(_ descriptor: Int32) {
+        var queue = stat()
+        guard let path = Self.queue(of: path), stat(path, &queue) == 0 else { return }
+        var info = stat()
+        if fstat(descriptor, &info) == 0, info.st_gid != queue.st_gid { fchown(descriptor, uid_t.max, queue.st_gid) }
+        fchmod(descriptor, 0o666 & queue.st_mode)
     }
 
     /// Why nothing can be written here, or what was written can't be read, in a sentence.

@@ -188,9 +188,9 @@ extension WaiterRecord: LineRecord {
     init?(line: ArraySlice<UInt8>) {
         guard var reader = Line.Reader("waiter", line), let queue = reader.queue(), let ticket = reader.ticket(),
             let since = reader.integer("since"),
-            case let isRemote = reader.integer("remote") == 1, let party = reader.party()
+            case let agent = reader.integer("agent").map(Int32.init(clamping:)), let party = reader.party()
         else { return nil }
-        self.init(queue: queue, ticket: ticket, since: Timestamp(since), party: party, isRemote: isRemote)
+        self.init(queue: queue, ticket: ticket, since: Timestamp(since), party: party, agent: agent)
     }
 
     var line: [UInt8] {
@@ -198,7 +198,7 @@ extension WaiterRecord: LineRecord {
         writer.queue(queue)
         writer.ticket(ticket)
         writer.field("since", since.microseconds)
-        if isRemote { writer.field("remote", 1) }
+        if let agent { writer.field("agent", Int64(agent)) }
         writer.party(party)
         return writer.finish()
     }

@@ -124,8 +124,12 @@ struct WaiterRecord: Equatable {
     var ticket: Ticket
     var since: Timestamp
     var party: Party
-    /// It waits for somebody on another host.
-    var isRemote = false
+    /// The process on this host that waits for somebody on another; nil where the party waits itself.
+    var agent: Int32?
+
+    var isRemote: Bool { agent != nil }
+    /// The process whose lock the place is.
+    var process: Int32 { agent ?? party.pid }
 }
 
 /// A message to one member: your turn is ended, by whom and why.

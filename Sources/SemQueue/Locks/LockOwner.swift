@@ -24,10 +24,15 @@ package struct LockOwner: CustomStringConvertible {
         return nil
     }
 
-    /// The process of that number, if it is one that we may look at and holds the slot of a queue file; numbers
-    /// told by another host or pid namespace are of other processes here.
-    init?(_ pid: Int32, ofSlot slot: Int, in file: ino_t) {
-        self.init(pid, of: LockSpace.hold(slot).start, in: file)
+    /// Whether the process that a record names is stopped. The number may be of another process here, where the
+    /// record was written in another pid namespace or on another host: the lock must be its own. Whose locks we may
+    /// not see, because it is another user's, must at least be a `semq`. Cheap where nobody is stopped.
+    ///
+    /// One that is traced isn't meant: it stands still at each step.
+    static func isStopped(_ pid: Int32, locking span: LockSpace.Span, in file: ino_t) -> Bool {
+        guard ProcessTree.isStopped(pid) == true else { return false }
+        if access("/proc/\(pid)/fdinfo", R_OK | X_OK) != 0, errno == EACCES { return name(of: pid) == "semq" }
+        return LockOwner(pid, of: span.start, in: file) != nil
     }
 
     private init?(_ pid: Int32, of start: Int64, in file: ino_t) {
@@ -41,10 +46,14 @@ package struct LockOwner: CustomStringConvertible {
         }
         guard holds else { return nil }
         self.pid = pid
-        name = Self.read("/proc/\(pid)/comm").split(separator: "\n").first.map(String.init) ?? "?"
+        name = Self.name(of: pid) ?? "?"
         let status = Self.read("/proc/\(pid)/stat")
         let afterName = status.lastIndex(of: ")").map { status[$0...].dropFirst(2) } ?? ""
         isStopped = afterName.first == "T" || afterName.first == "t"
+    }
+
+    private static func name(of pid: Int32) -> String? {
+        read("/proc/\(pid)/comm").split(separator: "\n").first.map(String.init)
     }
 
     private static func entries(_ path: String) -> [String] {

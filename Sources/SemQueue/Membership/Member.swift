@@ -18,11 +18,11 @@ struct Member {
     private let party: Party
     private let history: History
     private let clock: BootTime.Clock
-    private let news = News()
+    let news = News()
     private let unwritten = Unwritten()
 
     /// What was found under the mutex and is told after it: nothing is printed under the mutex.
-    private final class News {
+    final class News {
         private var untold: [() -> Void] = []
         func tell(_ item: @escaping () -> Void) { untold.append(item) }
         func spread() {
@@ -146,12 +146,15 @@ struct Member {
             var header = try openBook()
             try check(header)
             var ticket = Ticket(priority: request.priority, number: header.lastTicket + 1)
-            let sight = settledSight(&header, from: ticket, horizon: 1)
+            var sight = settledSight(&header, from: ticket, horizon: 1)
+            let stopped = sight.hasRoom ? stoppedOnes(from: sight.ahead.first, header) : []
+            if !stopped.isEmpty { sight = settledSight(&header, from: ticket, horizon: 1, past: stopped) }
             if sight.ahead.isEmpty, sight.hasRoom {
                 // Whoever holds directly still draws a ticket; a living duplicate can only be left
                 // from before the header was lost.
                 while own.isAlive(ticket) { ticket = ticket.next }
                 if lock(sight.firstFree), let grant = try record(sight.firstFree, ticket, &header, at: .now()) {
+                    tellPassed(stopped)
                     return .granted(grant)
                 }
             }
@@ -168,7 +171,8 @@ struct Member {
             repeat {
                 if own.isAlive(ticket) { ticket = ticket.next }
                 let record = WaiterRecord(
-                    queue: header.queue, ticket: ticket, since: .now(), party: party, isRemote: request.lease != nil)
+                    queue: header.queue, ticket: ticket, since: .now(), party: party,
+                    agent: request.lease == nil ? nil : getpid())
                 place = WaiterLine(record, at: line)
                 if !place.write(to: book) { unwritten.placeError = errno }
             } while !own.tryLock(.write, LockSpace.placeAndMember(ticket))
@@ -236,8 +240,10 @@ struct Member {
     }
 
     /// What the queue looks like, and what of it should be written down.
+    /// - Parameter stopped: of those ahead, the ones that are looked past.
     func sight(
-        _ header: Header?, from ticket: Ticket, through view: Description, horizon: Int = Turn.horizon
+        _ header: Header?, from ticket: Ticket, through view: Description, horizon: Int = Turn.horizon,
+        past stopped: [Ticket] = []
     ) -> (Turn.Sight, due: [Tombstones.Change]) {
         var sight = Turn.Sight(
             concurrency: header?.concurrency ?? 1, paused: header?.pause != nil, held: [], ahead: [],
@@ -253,16 +259,18 @@ struct Member {
         }
         if !isAlone {
             sight.ahead = view.waitingAhead(
-                of: ticket, except: header?.passed ?? [], limit: sight.hasRoom ? horizon : min(horizon, 2))
+                of: ticket, except: (header?.passed ?? []) + stopped, limit: sight.hasRoom ? horizon : min(horizon, 2))
         }
         return (sight, due)
     }
 
     /// Under the mutex: what the queue looks like, with what had to be written down.
     func settledSight(
-        _ header: inout Header, from ticket: Ticket, through view: Description? = nil, horizon: Int = Turn.horizon
+        _ header: inout Header, from ticket: Ticket, through view: Description? = nil, horizon: Int = Turn.horizon,
+        past stopped: [Ticket] = []
     ) -> Turn.Sight {
-        let (sight, due) = sight(header, from: ticket, through: view ?? gate.description, horizon: horizon)
+        let (sight, due) = sight(
+            header, from: ticket, through: view ?? gate.description, horizon: horizon, past: stopped)
         guard !due.isEmpty else { return sight }
         let holdoff = header.holdoff
         for record in book.settle(due, &header, &unwritten.tombstones) {

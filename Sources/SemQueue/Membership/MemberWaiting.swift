@@ -15,6 +15,7 @@ extension Member {
         let place = LocalPlace(ticket, file: file, own: own, gate: gate)
         observer.joined(place)
         var turn = Turn()
+        var stopped: [Ticket] = []
         let slots = SlotWatch(gate)
         var stand = Stand.unknown
         var isReady = false
@@ -55,7 +56,7 @@ extension Member {
                 continue
             }
             let action: Turn.Action
-            switch try decide(&turn, stand, ticket, now) {
+            switch try decide(&turn, stand, &stopped, ticket, now) {
             case .granted(let grant):
                 granted = true
                 return .granted(grant)
@@ -66,6 +67,7 @@ extension Member {
             }
             switch action {
             case .waitBehind(let next, let lookAfter):
+                place.isNext = false
                 let rest = turn.isFarBack ? (Duration.monotonic() - now) * Self.looksApart : .zero
                 let cameFree = block(max(lookAfter, rest), place) {
                     gate.await(LockSpace.place(next), alarm, $0)
@@ -73,6 +75,7 @@ extension Member {
                 stand = cameFree ? .unknown : .behind(next)
             case .waitForSlot(let held, let lookAfter):
                 let isNew = stand != .next
+                place.isNext = true
                 if !isNew, !isReady {
                     observer.isNext(place)
                     rehearse(ticket)
@@ -117,14 +120,15 @@ extension Member {
         var past: [Ticket] = []
     }
 
+    /// - Parameter stopped: those ahead who were looked past, as of the last look and of this one.
     private func decide(
-        _ turn: inout Turn, _ stand: Stand, _ ticket: Ticket, _ now: Duration
+        _ turn: inout Turn, _ stand: Stand, _ stopped: inout [Ticket], _ ticket: Ticket, _ now: Duration
     ) throws -> Decision {
         switch stand {
         case .behind(let next):
             let header = Book.header(from: own)
             let hasRoom = header?.pause == nil && gate.description.hasRoom(concurrency: header?.concurrency ?? 1)
-            if !isPassed(ticket, header),
+            if !isPassed(ticket, header), !turn.isSecond || !isStopped(next),
                 let action = turn.glance(behind: next, hasRoom: hasRoom, lastToken: header?.lastToken ?? 0)
             {
                 return .look(action)
@@ -132,24 +136,32 @@ extension Member {
             fallthrough
         case .unknown:
             let header = Book.header(from: own)
-            let (sight, due) = sight(header, from: ticket, through: gate.description)
+            var (sight, due) = sight(header, from: ticket, through: gate.description)
+            stopped = stoppedOnes(from: sight.ahead.first, header)
+            if !stopped.isEmpty {
+                (sight, due) = self.sight(header, from: ticket, through: gate.description, past: stopped)
+            }
             let action = turn.look(sight, at: now)
             guard action.isClaim || !due.isEmpty || isPassed(ticket, header) else { return .look(action) }
             fallthrough
         case .next:
+            if !stopped.isEmpty {
+                stopped = stoppedOnes(from: gate.description.nearestAhead(of: ticket), Book.header(from: own))
+            }
             return try locked {
                 var header = try openBook(isMember: true)
                 if isPassed(ticket, header) {
                     header.passed.removeAll { $0 == ticket }
                     QueueFile.write(header, to: own)
                 }
-                let sight = settledSight(&header, from: ticket)
+                let sight = settledSight(&header, from: ticket, past: stopped)
                 let action = turn.look(sight, at: .monotonic())
                 guard case .claim(let slot) = action, !alarm.isRung, lock(slot) else { return .look(action) }
                 pass(sight.ahead, &header)
+                tellPassed(sight.ahead + stopped)
                 guard request.lease == nil else {
                     if !sight.ahead.isEmpty { QueueFile.write(header, to: own) }
-                    return .offered(Offer(slot: slot, since: .now(), past: sight.ahead))
+                    return .offered(Offer(slot: slot, since: .now(), past: sight.ahead + stopped))
                 }
                 return try record(slot, ticket, &header, at: .now()).map(Decision.granted) ?? .look(action)
             }
@@ -190,17 +202,6 @@ extension Member {
             }
             return try record(offer.slot, ticket, &header, at: offer.since)
         }
-    }
-
-    private func isPassed(_ ticket: Ticket, _ header: Header?) -> Bool {
-        header?.passed.contains(ticket) ?? false
-    }
-
-    /// Notes who stood still, so that whoever comes behind need not find out anew.
-    private func pass(_ ahead: [Ticket], _ header: inout Header) {
-        guard !ahead.isEmpty else { return }
-        let before = header.passed.filter { own.isAlive($0) }
-        header.passed = Array((ahead + before).prefix(Header.maximumPassed))
     }
 
     /// Who has become the next leaves the one just granted this long to start its command, before it makes

@@ -66,11 +66,14 @@ final class LocalPlace: Place {
 
     private(set) var isUncertain = false
 
+    /// It waits for a slot and behind nobody: whoever is ahead stands still.
+    var isNext = false
+
     /// How many wait ahead, by their records; up to ``certain`` of them are asked for in the kernel.
     func ahead() -> Int {
         isUncertain = false
         // The grant may come any moment now: no time to read what all have written.
-        guard let nearest = view.nearestAhead(of: ticket) else { return 0 }
+        guard !isNext, let nearest = view.nearestAhead(of: ticket) else { return 0 }
         let tickets = QueueFile.records(WaiterRecord.self, in: QueueFile.waiterLines, from: view)
             .map(\.record.ticket).filter { $0 < ticket }
         // Where the neighbour's record is missing, others are too: the file was damaged, or the disk is full.

@@ -70,7 +70,7 @@ struct Turn {
     }
 
     /// Whether one alone was ahead at the last look.
-    private var isSecond = false
+    private(set) var isSecond = false
 
     /// Whether it may be one of thousands. Those near the head are few: whatever a look costs, they can have it, and
     /// it is they who go past one that stands still.

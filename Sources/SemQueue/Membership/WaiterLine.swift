@@ -28,5 +28,13 @@ struct WaiterLine {
         return write(to: book)
     }
 
+    /// The record of one who waits, if it stands near where it belongs.
+    static func record(of ticket: Ticket, in book: Book) -> WaiterRecord? {
+        let first = QueueFile.waiterLines.lowerBound + Int(ticket.number % Int64(QueueFile.waiterLines.count))
+        let lines = (first..<(first + near)).clamped(to: QueueFile.waiterLines)
+        return QueueFile.records(WaiterRecord.self, in: lines, from: book.description).lazy.map(\.record)
+            .first { $0.ticket == ticket }
+    }
+
     func clear(in book: Book) { QueueFile.write(Book.blank, at: line, to: book.description) }
 }

@@ -99,6 +99,8 @@ struct RemoteMember {
         }
     }
 
+    private static let notices: Set = ["made", "recovered", "stuck", "news", "holds-off"]
+
     /// - Returns: what the wait has come to, or nil while it goes on.
     private func take(_ message: Message, _ session: LeasedConversation, _ place: RemotePlace) throws -> Outcome? {
         switch message.verb {
@@ -107,12 +109,11 @@ struct RemoteMember {
                 session.identify(agent: agent, secret: secret)
             }
         // One that never stops telling is not listened to.
-        case "made" where !place.takesNotice(), "recovered" where !place.takesNotice(),
-            "stuck" where !place.takesNotice(), "holds-off" where !place.takesNotice():
-            break
+        case let verb where Self.notices.contains(verb) && !place.takesNotice(): break
         case "made": semaphore.tell(observer, made: message)
         case "recovered": observer.recovered(semaphore.name)
         case "stuck": observer.stuck(semaphore.name, by: message["who"] ?? "a process there")
+        case "news": observer.tells((message["text"] ?? "").renaming(semaphore.path, to: semaphore.name))
         case "holds-off": observer.holdsOff(semaphore.name, for: message.duration("for") ?? .zero)
         case "joined":
             place.ticket = Ticket(message)

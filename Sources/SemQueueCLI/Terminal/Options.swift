@@ -122,7 +122,7 @@ extension Options {
     /// A number of seconds, decimals allowed.
     func seconds(_ name: String) throws -> Duration? {
         guard let text = value(name) else { return nil }
-        guard let number = Double(text), number.isFinite, number >= 0 else {
+        guard let number = Double(text), number.isFinite, number >= 0, !text.contains(where: "xX".contains) else {
             throw wrong(name, text, "a number of seconds, 0 or more")
         }
         // 300 years serve as for ever; Duration overflows far beyond.

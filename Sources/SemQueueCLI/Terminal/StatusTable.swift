@@ -87,7 +87,7 @@ struct StatusTable {
         let (held, waiting) = (status.holders.count, status.waiting.count)
         let use =
             held == 0
-            ? status.paused == nil ? "free" : "paused"
+            ? status.paused != nil ? "paused" : status.heldOffUntil != nil ? "held off" : "free"
             : status.concurrency == 1 ? "held" : "\(held) of \(status.concurrency) held"
         let queue = waiting == 0 ? "nobody waits" : "\(waiting) waiting"
         let beyond = held > status.concurrency ? " (draining to \(status.concurrency))" : ""

@@ -54,13 +54,15 @@ enum Terminal {
         return (Int(size.ws_col), Int(size.ws_row))
     }
 
-    /// As much of a text as the terminal has rows for; what is left out is counted.
+    /// As much of a text as the terminal has room for, a row for each line; the lines that are left out are counted.
     static func clipped(_ text: String, _ descriptor: Int32) -> String {
-        let rows = size(descriptor).rows
-        let lines = text.split(separator: "\n", omittingEmptySubsequences: false).dropLast()
-        guard rows > 2, lines.count >= rows else { return text }
-        let shown = lines.prefix(rows - 2)
-        return shown.joined(separator: "\n") + "\n  … and \(lines.count - shown.count) more lines\n"
+        let (rows, columns) = (size(descriptor).rows, width(descriptor))
+        var lines = text.split(separator: "\n", omittingEmptySubsequences: false).dropLast().map(String.init)
+        if rows > 2, lines.count >= rows {
+            let shown = lines.prefix(rows - 2)
+            lines = shown + ["  … and \(lines.count - shown.count) more lines"]
+        }
+        return lines.map { $0.fitting(columns) + "\n" }.joined()
     }
 
     /// Waits, and says whether the reader of a pipe has gone meanwhile.
@@ -108,19 +110,31 @@ extension String {
         return result
     }
 
-    /// Cut to a number of columns, the last one … if cut.
+    /// Cut to a number of columns, the last one … if cut. Colours take none, and end at the cut.
     func fitting(_ width: Int) -> String {
         guard columns > width else { return self }
         var room = width - 1
-        return String(
-            prefix { character in
-                room -= character.columns
-                return room >= 0
-            }) + "…"
+        let end = styledColumns.first { _, columns in
+            room -= columns
+            return room < 0
+        }
+        let shown = String(prefix(upTo: end?.at ?? endIndex))
+        return shown + "…" + (shown.contains("\u{1b}") ? "\u{1b}[0m" : "")
     }
 
     /// How many columns of a terminal it takes.
-    var columns: Int { reduce(0) { $0 + $1.columns } }
+    var columns: Int { styledColumns.reduce(0) { $0 + $1.columns } }
+
+    /// Each character's columns; those that set a colour (ECMA-48, SGR) have none.
+    private var styledColumns: [(at: Index, columns: Int)] {
+        var isStyle = false
+        return indices.map { index in
+            let character = self[index]
+            if character == "\u{1b}" { isStyle = true }
+            defer { if character == "m" { isStyle = false } }
+            return (index, isStyle ? 0 : character.columns)
+        }
+    }
 }
 
 extension Character {

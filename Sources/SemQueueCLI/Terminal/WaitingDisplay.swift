@@ -265,7 +265,8 @@ struct Standing {
             let clock = withTimes ? " until \(until.local(relativeTo: .now()))" : " for now"
             return "\(path): nobody is granted\(clock), because a holder's record was lost; \(position)\(time)"
         }
-        let held = Self.held(status, now: withTimes ? .now() : nil).map { "; \($0)" } ?? ""
+        let free = ahead > 0 ? "; free, left to \(ahead == 1 ? "the one" : "those") ahead" : ""
+        let held = Self.held(status, now: withTimes ? .now() : nil).map { "; \($0)" } ?? free
         return "\(path): \(position)\(time)\(held)"
     }
 
