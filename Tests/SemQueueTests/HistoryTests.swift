@@ -1,3 +1,4 @@
+import Foundation
 import Glibc
 import Testing
 
@@ -57,6 +58,23 @@ import Testing
         let lines = history.lines()
         #expect(lines.count == 3 && lines.first == String(whole.dropLast(8)))
         #expect(lines.dropFirst().allSatisfy { JSONReader.members(of: $0) != nil })
+    }
+
+    /// Who writes can't know whether what it sees of another's line is all of it.
+    @Test func manyWhoWriteAtOnceLeaveLinesAndNothingElse() throws {
+        let path = folder.path("q")
+        let threads = try (0..<4).map { number in
+            try BlockingThread.start {
+                let text = JSON.string(String(repeating: "x", count: 100 + 60 * number))
+                let history = History(of: path)
+                for time in 0..<800 { history.append(.paused, at: Timestamp(Int64(time)), [("reason", text)]) }
+            }
+        }
+        for thread in threads { thread.join() }
+        let text = try String(contentsOfFile: path + ".history", encoding: .utf8)
+        let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
+        #expect(lines.last == "" && lines.count == 3201)
+        #expect(lines.dropLast().allSatisfy { JSONReader.members(of: String($0)) != nil })
     }
 
     @Test func oneThatWasDeletedIsMadeAnew() {

@@ -16,14 +16,8 @@ package final class History: Sendable {
     static let limit: off_t = 1 << 20
 
     let path: String
-    private let page = Guarded(Page())
-
-    private struct Page {
-        /// Kept open from one event to the next; −1 before the first.
-        var descriptor: Int32 = -1
-        /// Where our last line ended, if nobody wrote between the look at the size and the line.
-        var end: off_t = 0
-    }
+    /// The page, kept open from one event to the next; −1 before the first.
+    private let page: Guarded<Int32> = Guarded(-1)
 
     package init(of queuePath: String) { path = queuePath + ".history" }
 
@@ -33,8 +27,10 @@ package final class History: Sendable {
         return nil
     }
 
-    deinit { page.withLock { if $0.descriptor >= 0 { close($0.descriptor) } } }
+    deinit { page.withLock { if $0 >= 0 { close($0) } } }
 
+    /// How each line begins. Within one it can't stand: there, quotes are escaped.
+    private static let start = Array(#"{"time": ""#.utf8)
     private static let timeEnd = #"{"time": "2026-11-23T04:10:55.123456Z""#.utf8.count
 
     var previousPath: String { path + ".1" }
@@ -45,14 +41,9 @@ package final class History: Sendable {
 
     func append(_ event: Event, at time: Timestamp, _ tail: Tail) {
         let line = Self.line(event, at: time, tail)
-        page.withLock { page in
-            guard let size = sizeOfCurrent(&page.descriptor) else { return }
-            // Behind what a full disk has left of a line, so that one event is lost and not two.
-            var last = UInt8(ascii: "\n")
-            if size != page.end { _ = pread(page.descriptor, &last, 1, size - 1) }
-            let text = last == UInt8(ascii: "\n") ? line : [UInt8(ascii: "\n")] + line
-            let count = text.withUnsafeBytes { write(page.descriptor, $0.baseAddress, $0.count) }
-            page.end = count == text.count ? size + off_t(count) : -1
+        page.withLock { descriptor in
+            guard isOpen(&descriptor) else { return }
+            line.withUnsafeBytes { _ = write(descriptor, $0.baseAddress, $0.count) }
         }
     }
 
@@ -78,21 +69,21 @@ package final class History: Sendable {
         }
     }
 
-    /// The size of the page to write on, which the descriptor is, opened anew where that must be; nil if there is none.
-    private func sizeOfCurrent(_ descriptor: inout Int32) -> off_t? {
+    /// Whether the descriptor is that of the page to write on; it is opened anew where that must be.
+    private func isOpen(_ descriptor: inout Int32) -> Bool {
         for _ in 0..<3 {
             if descriptor < 0 { descriptor = open() }
             var info = stat()
-            guard descriptor >= 0, fstat(descriptor, &info) == 0 else { return nil }
-            if info.st_size < Self.limit, info.st_nlink > 0 { return info.st_size }
+            guard descriptor >= 0, fstat(descriptor, &info) == 0 else { return false }
+            if info.st_size < Self.limit, info.st_nlink > 0 { return true }
             // Full, turned by somebody else or deleted. Two who turn the page at once: the second finds the
             // new page, or turns an empty one.
             close(descriptor)
             descriptor = -1
             var named = stat()
-            if lstat(path, &named) == 0, named.st_size >= Self.limit, rename(path, previousPath) != 0 { return nil }
+            if lstat(path, &named) == 0, named.st_size >= Self.limit, rename(path, previousPath) != 0 { return false }
         }
-        return nil
+        return false
     }
 
     private func open() -> Int32 {
@@ -144,12 +135,20 @@ package final class History: Sendable {
                 guard count > 0 else { break }
                 bytes += buffer[..<count]
             }
-            return bytes.split(separator: UInt8(ascii: "\n")).map { String(decoding: $0, as: UTF8.self) }
+            return bytes.split(separator: UInt8(ascii: "\n")).flatMap(Self.whole).map {
+                String(decoding: $0, as: UTF8.self)
+            }
         }.sorted { $0.utf8.prefix(Self.timeEnd).lexicographicallyPrecedes($1.utf8.prefix(Self.timeEnd)) }
     }
 }
 
 extension History {
+    /// A full disk takes a part of a line, and the next one stands right behind the rest.
+    private static func whole(_ line: ArraySlice<UInt8>) -> [ArraySlice<UInt8>] {
+        guard let second = line.dropFirst().firstRange(of: start) else { return [line] }
+        return [line[..<second.lowerBound]] + whole(line[second.lowerBound...])
+    }
+
     fileprivate static func holder(_ ticket: Ticket, _ party: Party, slot: Int, token: Int64) -> [(String, JSON)] {
         [
             ("ticket", .integer(ticket.number)), ("priority", .integer(Int64(ticket.priority))),
@@ -158,5 +157,4 @@ extension History {
             ("slot", .integer(Int64(slot))), ("token", .integer(token)),
         ]
     }
-
 }
