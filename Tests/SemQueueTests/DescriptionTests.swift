@@ -34,6 +34,20 @@ import Testing
         _ = waiters
     }
 
+    @Test func whoIsFarBackIsToldByTheNumbers() throws {
+        let view = try open()
+        func isFarBack(_ number: Int64, priority: Int = 0) -> Bool {
+            view.isAnybody(ahead: Ticket(priority: priority, number: number), by: 12)
+        }
+        #expect(!isFarBack(40))
+        let first = try waiter(20)
+        #expect([20, 21, 31, 32, 33].map { isFarBack($0) } == [false, false, false, true, true])
+        // Higher priorities come first, however late they come.
+        #expect(!isFarBack(32, priority: 1) && isFarBack(1, priority: -1))
+        #expect(!isFarBack(1, priority: Ticket.priorities.upperBound))
+        _ = first
+    }
+
     @Test func theDeadAreGone() throws {
         let view = try open()
         let first = try waiter(1)

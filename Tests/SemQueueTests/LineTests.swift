@@ -26,6 +26,22 @@ import Testing
         #expect(WaiterRecord(line: remote.line[...]) == remote)
     }
 
+    /// What is counted are the records that stand there, and nothing that looks a little like one.
+    @Test func ticketsAreReadWithoutTheRest() {
+        var second = waiter("x")
+        second.ticket = Ticket(priority: 7, number: (1 << 40) - 1)
+        second.agent = 4711
+        let blank = [UInt8](repeating: 0x20, count: Line.length)
+        var cut = waiter("y").line
+        cut.replaceSubrange(38..<120, with: [UInt8](repeating: 0x20, count: 82))
+        var other = waiter("z").line
+        other[7] = UInt8(ascii: "W")
+        let lines = waiter("ticket=99").line + blank + second.line + cut + other + waiter("torn").line.prefix(200)
+        #expect(WaiterRecord.tickets(in: lines) == [waiter("").ticket, second.ticket])
+        #expect(WaiterRecord.tickets(in: []).isEmpty)
+        #expect(WaiterRecord.tickets(in: [UInt8](repeating: 0xff, count: 4096)).isEmpty)
+    }
+
     @Test func aLongTextIsCutWithinTheLineAtACharacter() throws {
         for length in 300...520 {
             let line = waiter(String(repeating: "é", count: length)).line

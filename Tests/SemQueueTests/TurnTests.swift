@@ -10,11 +10,11 @@ import Testing
 
     private func sight(
         held: [Int] = [], of concurrency: Int = 1, ahead: [Ticket] = [], paused: Bool = false, token: Int64 = 100,
-        kept: [Int] = [], keptFor: Duration? = nil, isHeldOff: Bool = false
+        kept: [Int] = [], keptFor: Duration? = nil, isHeldOff: Bool = false, isFarBack: Bool = false
     ) -> Turn.Sight {
         Turn.Sight(
             concurrency: concurrency, paused: paused, held: held, ahead: ahead, lastToken: token, kept: kept,
-            isHeldOff: isHeldOff, keptFor: keptFor)
+            isHeldOff: isHeldOff, keptFor: keptFor, isFarBack: isFarBack)
     }
 
     @Test func theHeadTakesTheLowestFreeSlot() {
@@ -62,32 +62,22 @@ import Testing
     @Test func thoseFarBackAskOnlyWhereASlotStaysFree() {
         func behind(_ seconds: Int) -> Turn.Action { .waitBehind(third, lookAfter: .seconds(seconds)) }
         var turn = Turn()
-        #expect(turn.look(sight(held: [0], ahead: [third, second]), at: .zero) == behind(5))
-        #expect(turn.glance(behind: third, hasRoom: true, lastToken: 100) == behind(1))
-        #expect(turn.glance(behind: third, hasRoom: true, lastToken: 101) == behind(1))
-        #expect(turn.glance(behind: third, hasRoom: false, lastToken: 101) == behind(5))
-        #expect(turn.glance(behind: third, hasRoom: true, lastToken: 101) == behind(1))
-        #expect(turn.glance(behind: third, hasRoom: true, lastToken: 101) == nil)
-        // The second in line asks at once: it is the one that goes past a head that stands still.
-        var next = Turn()
-        #expect(next.look(sight(held: [0], ahead: [third]), at: .zero) == behind(1))
-        #expect(next.glance(behind: third, hasRoom: false, lastToken: 100) == behind(1))
-        #expect(next.glance(behind: third, hasRoom: true, lastToken: 101) == nil)
-    }
-
-    /// Those may look rarely that are one of thousands, and not those that would go past one that stands still.
-    @Test func farBackIsWhoMayHaveManyAhead() {
-        let many = (1...Int64(Turn.horizon)).map { Ticket(priority: 0, number: $0) }
-        var turn = Turn()
-        #expect(turn.isFarBack)
-        for (sight, isFarBack) in [
-            (sight(ahead: many), true), (sight(ahead: many.dropLast(1)), false),
-            // Where there is no room no more than two are looked at.
-            (sight(held: [0], ahead: [third, second]), true), (sight(held: [0], ahead: [second]), false),
-        ] {
-            _ = turn.look(sight, at: .zero)
-            #expect(turn.isFarBack == isFarBack, "\(sight)")
+        func glance(_ hasRoom: Bool, _ token: Int64, isFarBack: Bool = true) -> Turn.Action? {
+            turn.glance(behind: third, hasRoom: hasRoom, lastToken: token, isFarBack: isFarBack)
         }
+        #expect(turn.look(sight(held: [0], ahead: [third], token: 99, isFarBack: true), at: .zero) == behind(15))
+        #expect(glance(true, 100) == behind(5))
+        #expect(glance(true, 101) == behind(5))
+        #expect(glance(false, 101) == behind(15))
+        #expect(glance(true, 102) == behind(5))
+        #expect(glance(true, 102) == nil)
+        // Where nobody was granted since a slot was held, it may stand still as well.
+        #expect(glance(false, 102) == behind(15))
+        #expect(glance(true, 102) == nil)
+        // Those near the head ask at once: it is they who go past one that stands still.
+        #expect(glance(false, 102, isFarBack: false) == behind(1))
+        #expect(!turn.isFarBack)
+        #expect(glance(true, 103, isFarBack: false) == nil)
     }
 
     @Test func aSlotThatIsKeptCountsAsHeldAndIsNobodys() {
@@ -143,8 +133,8 @@ import Testing
         var turn = Turn()
         #expect(turn.look(sight(held: [0], ahead: [second]), at: .zero) == .waitBehind(second, lookAfter: .seconds(1)))
         #expect(
-            turn.look(sight(held: [0], ahead: [second, first]), at: .zero)
-                == .waitBehind(second, lookAfter: .seconds(5)))
+            turn.look(sight(held: [0], ahead: [second], isFarBack: true), at: .zero)
+                == .waitBehind(second, lookAfter: .seconds(15)))
     }
 
     @Test func aHeadThatStandsStillIsPassedAfterFiveSeconds() {

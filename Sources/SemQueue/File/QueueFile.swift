@@ -160,6 +160,19 @@ struct QueueFile: Sendable {
         }
     }
 
+    /// The tickets of all who have written that they wait; some may be gone.
+    static func waitingTickets(from description: Description) -> [Ticket] {
+        var found: [Ticket] = []
+        // A part at a time, and no further than the file goes.
+        let part = 64
+        for first in stride(from: waiterLines.lowerBound, to: waiterLines.upperBound, by: part) {
+            let bytes = readLines(first..<min(first + part, waiterLines.upperBound), from: description)
+            found += WaiterRecord.tickets(in: bytes)
+            if bytes.count < part * Line.length { break }
+        }
+        return found
+    }
+
     /// Writes in place. A write that fails (full disk) is reported and otherwise without consequence:
     /// no grant and no release depends on what is written.
     @discardableResult

@@ -184,6 +184,34 @@ extension SlotRecord: LineRecord {
     }
 }
 
+extension WaiterRecord {
+    /// The tickets that stand in these lines, for counting: the checksums are not looked at, and it costs a fiftieth.
+    static func tickets(in lines: [UInt8]) -> [Ticket] {
+        let start = Line.start(of: "waiter")
+        let field = start.count + " queue=0123456789abcdef".utf8.count
+        return stride(from: 0, through: lines.count - Line.length, by: Line.length).compactMap { first in
+            guard lines[first..<(first + start.count)].elementsEqual(start) else { return nil }
+            var rest = lines[(first + field)..<(first + Line.length)]
+            guard let number = integer("ticket", &rest), let priority = integer("priority", &rest),
+                Ticket.priorities.contains(priority)
+            else { return nil }
+            return Ticket(priority: priority, number: Int64(number))
+        }
+    }
+
+    private static func integer(_ name: StaticString, _ bytes: inout ArraySlice<UInt8>) -> Int? {
+        // A space before and = behind the name.
+        let length = name.utf8CodeUnitCount + 2
+        let isNamed = name.withUTF8Buffer { bytes.dropFirst().prefix($0.count).elementsEqual($0) }
+        bytes = bytes.dropFirst(length)
+        let isNegative = bytes.first == UInt8(ascii: "-")
+        let digits = bytes.dropFirst(isNegative ? 1 : 0).prefix(13).prefix { (0x30...0x39).contains($0) }
+        guard isNamed, !digits.isEmpty else { return nil }
+        bytes = bytes[digits.endIndex...]
+        return digits.reduce(0) { $0 * 10 + Int($1 - 0x30) } * (isNegative ? -1 : 1)
+    }
+}
+
 extension WaiterRecord: LineRecord {
     init?(line: ArraySlice<UInt8>) {
         guard var reader = Line.Reader("waiter", line), let queue = reader.queue(), let ticket = reader.ticket(),

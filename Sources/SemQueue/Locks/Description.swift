@@ -108,6 +108,14 @@ final class Description: Sendable {
         return LockSpace.ticket(at: found)
     }
 
+    /// Whether anybody waits who drew its number that much earlier, or comes first by its priority. Cheap where many
+    /// wait: the kernel finds those first who came first.
+    func isAnybody(ahead ticket: Ticket, by numbers: Int) -> Bool {
+        let earlier = Ticket(priority: ticket.priority, number: max(0, ticket.number - Int64(numbers) + 1))
+        let range = LockSpace.ahead(of: earlier)
+        return range.length > 0 && conflict(with: .read, in: range) != nil
+    }
+
     /// Up to `limit` of those who wait ahead of the ticket and have not been passed, the nearest first.
     func waitingAhead(of ticket: Ticket, except passed: [Ticket] = [], limit: Int) -> [Ticket] {
         var found: [Ticket] = []

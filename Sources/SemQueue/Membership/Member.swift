@@ -259,7 +259,8 @@ struct Member {
         }
         if !isAlone {
             sight.ahead = view.waitingAhead(
-                of: ticket, except: (header?.passed ?? []) + stopped, limit: sight.hasRoom ? horizon : min(horizon, 2))
+                of: ticket, except: (header?.passed ?? []) + stopped, limit: sight.hasRoom ? horizon : 1)
+            sight.isFarBack = !sight.ahead.isEmpty && view.isAnybody(ahead: ticket, by: Turn.horizon)
         }
         return (sight, due)
     }

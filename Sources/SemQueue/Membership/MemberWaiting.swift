@@ -128,8 +128,10 @@ extension Member {
         case .behind(let next):
             let header = Book.header(from: own)
             let hasRoom = header?.pause == nil && gate.description.hasRoom(concurrency: header?.concurrency ?? 1)
-            if !isPassed(ticket, header), !turn.isSecond || !isStopped(next),
-                let action = turn.glance(behind: next, hasRoom: hasRoom, lastToken: header?.lastToken ?? 0)
+            let isFarBack = turn.isFarBack && gate.description.isAnybody(ahead: ticket, by: Turn.horizon)
+            if !isPassed(ticket, header), isFarBack || !isStopped(next),
+                let action = turn.glance(
+                    behind: next, hasRoom: hasRoom, lastToken: header?.lastToken ?? 0, isFarBack: isFarBack)
             {
                 return .look(action)
             }

@@ -74,8 +74,7 @@ final class LocalPlace: Place {
         isUncertain = false
         // The grant may come any moment now: no time to read what all have written.
         guard !isNext, let nearest = view.nearestAhead(of: ticket) else { return 0 }
-        let tickets = QueueFile.records(WaiterRecord.self, in: QueueFile.waiterLines, from: view)
-            .map(\.record.ticket).filter { $0 < ticket }
+        let tickets = QueueFile.waitingTickets(from: view).filter { $0 < ticket }
         // Where the neighbour's record is missing, others are too: the file was damaged, or the disk is full.
         guard tickets.contains(nearest) else {
             let counted = view.waitingAhead(of: ticket, limit: Self.certain).count

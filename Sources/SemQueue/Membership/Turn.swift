@@ -21,6 +21,8 @@ struct Turn {
         var isHeldOff = false
         /// Until the first slot that is kept comes free, or the holding off ends.
         var keptFor: Duration?
+        /// Somebody waits who came ``horizon`` numbers earlier or more.
+        var isFarBack = false
 
         var hasRoom: Bool { !paused && !isHeldOff && held.count + kept.count < concurrency }
     }
@@ -38,15 +40,16 @@ struct Turn {
     /// one in line has after that, to go past before those behind it do: longer than it sleeps between looks.
     private static let patience = (head: Duration.seconds(5), further: Duration.seconds(2))
 
-    /// How far a waiter counts those ahead of it when it might go past them.
+    /// How far a waiter counts those ahead of it when it might go past them. Those within that of the head go past
+    /// one that stands still; those further back are one of many, and look rarely.
     static let horizon = 12
 
     /// The head looks for a changed concurrency or an ended pause.
     private static let headLooks = Duration.milliseconds(250)
-    /// The second in line, and whoever has seen a free slot, looks for a head that stands still.
-    private static let secondLooks = Duration.seconds(1)
+    /// Those near the head, and whoever has seen a slot stay free, look for a head that stands still.
+    private static let nearLooks = Duration.seconds(1)
     /// Those further back need no clock to move up; this is for the case that all ahead stand still.
-    private static let othersLook = Duration.seconds(5)
+    private static let farLooks = Duration.seconds(15)
 
     /// For how long each of those ahead left a slot that was its to take: the head first, the one behind it
     /// only when the head could have been passed. Grants in between (to somebody urgent) and full hours
@@ -69,31 +72,28 @@ struct Turn {
         var token: Int64
     }
 
-    /// Whether one alone was ahead at the last look.
-    private(set) var isSecond = false
-
-    /// Whether it may be one of thousands. Those near the head are few: whatever a look costs, they can have it, and
-    /// it is they who go past one that stands still.
+    /// Whether it was far back at the last look. Those near the head are few: whatever a look costs, they can have it.
     private(set) var isFarBack = true
 
-    /// The last token when a slot was free and nobody asked who is ahead.
-    private var freeToken: Int64?
+    /// The last token as of the last look.
+    private var lastToken: Int64?
 
     /// All slots are held or the queue is paused: whoever is ahead has no reason to move.
-    private mutating func sawNoRoom() { (seen, freeToken) = (nil, nil) }
+    private mutating func sawNoRoom(lastToken: Int64) { (seen, self.lastToken) = (nil, lastToken) }
 
     /// Decides what to do next behind another who is still there, without asking who is ahead: that costs a look
     /// at every lock on the file, and with a thousand waiters it is most of what a queue costs.
     /// - Returns: nil if it has to be asked.
-    mutating func glance(behind next: Ticket, hasRoom: Bool, lastToken: Int64) -> Action? {
+    mutating func glance(behind next: Ticket, hasRoom: Bool, lastToken: Int64, isFarBack: Bool) -> Action? {
+        self.isFarBack = isFarBack
         guard hasRoom else {
-            sawNoRoom()
-            return .waitBehind(next, lookAfter: isSecond ? Self.secondLooks : Self.othersLook)
+            sawNoRoom(lastToken: lastToken)
+            return .waitBehind(next, lookAfter: isFarBack ? Self.farLooks : Self.nearLooks)
         }
-        // In a busy queue a slot is free now and then, for a moment.
-        guard !isSecond, freeToken != lastToken else { return nil }
-        freeToken = lastToken
-        return .waitBehind(next, lookAfter: Self.secondLooks)
+        // In a busy queue a slot is free now and then, for a moment, and grants follow each other.
+        guard isFarBack, self.lastToken != lastToken else { return nil }
+        self.lastToken = lastToken
+        return .waitBehind(next, lookAfter: Self.farLooks / 3)
     }
 
     /// Decides what to do next.
@@ -101,25 +101,24 @@ struct Turn {
     ///   - sight: the queue as it is now. A claim is sound only if this was seen under the mutex.
     ///   - now: a monotonic time.
     mutating func look(_ sight: Sight, at now: Duration) -> Action {
-        isSecond = sight.ahead.count == 1
-        isFarBack = !isSecond && !(sight.hasRoom && sight.ahead.count < Self.horizon)
+        isFarBack = sight.isFarBack
         guard sight.hasRoom else {
-            sawNoRoom()
+            sawNoRoom(lastToken: sight.lastToken)
             guard let next = sight.ahead.first else {
                 return .waitForSlot(sight.held, lookAfter: min(Self.headLooks, sight.keptFor ?? Self.headLooks))
             }
-            return .waitBehind(next, lookAfter: sight.ahead.count == 1 ? Self.secondLooks : Self.othersLook)
+            return .waitBehind(next, lookAfter: isFarBack ? Self.farLooks : Self.nearLooks)
         }
         guard let next = sight.ahead.first, let head = sight.ahead.last else { return .claim(slot: sight.firstFree) }
         idle = idle.filter { sight.ahead.contains($0.key) }
         if let seen, seen.head == head, seen.token == sight.lastToken {
             // Who looks late stood still itself, perhaps with all the others.
-            charge(min(now - seen.at, Self.secondLooks), to: sight.ahead.filter(known.contains))
+            charge(min(now - seen.at, Self.nearLooks), to: sight.ahead.filter(known.contains))
         }
         allow(sight.ahead)
         seen = Seen(at: now, head: head, token: sight.lastToken)
         return owed(sight.ahead).allSatisfy { $0.time <= .zero }
-            ? .claim(slot: sight.firstFree) : .waitBehind(next, lookAfter: Self.secondLooks)
+            ? .claim(slot: sight.firstFree) : .waitBehind(next, lookAfter: Self.nearLooks)
     }
 
     private mutating func allow(_ ahead: [Ticket]) {
