@@ -39,8 +39,8 @@ struct ReleaseCommand {
             Terminal.say("\(name): no ticket \(ticket) waits or holds here (any more); see: semq status \(name)")
             return .gone
         }
-        // A holder's tree is asked, given its grace, killed and reaped; a waiter looks at least each five seconds.
-        var deadline = Duration.monotonic() + grace + .seconds(10)
+        // A holder's tree is asked, given its grace, killed and reaped; a waiter looks at least each 15 seconds.
+        var deadline = Duration.monotonic() + max(grace + .seconds(10), .seconds(20))
         var nextLook: Duration? = .monotonic() + .seconds(1)
         while try isAlive(administration) {
             let now = Duration.monotonic()
