@@ -32,7 +32,7 @@ final class PermitWatch: Sendable {
             atOnce.withLock { $0 = result }
             return result
         }
-        if let result = atOnce.withLock(\.self) {
+        if let result = atOnce.withLock({ $0 }) {
             let wasLong = start.duration(to: .now) > interval
             if wasLong || grant.descriptor == nil, let loss = grant.loss() { throw loss.error(at: grant.path) }
             return try result.get()
