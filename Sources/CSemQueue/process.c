@@ -19,6 +19,7 @@
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #endif
 
@@ -215,6 +216,29 @@ int semq_signal_descriptor(const int *signals, int count) {
     (void)signals, (void)count;
     return -1;
 #endif
+}
+
+int semq_look(int folder, const char *path, struct semq_file *file) {
+#ifdef __linux__
+    struct statx found;
+    int flags = *path ? AT_SYMLINK_NOFOLLOW : AT_EMPTY_PATH;
+    if (statx(folder, path, flags, STATX_INO | STATX_SIZE | STATX_NLINK, &found) == 0) {
+        file->device = makedev(found.stx_dev_major, found.stx_dev_minor);
+        file->inode = found.stx_ino;
+        file->size = (int64_t)found.stx_size;
+        file->links = found.stx_nlink;
+        return 0;
+    }
+    // Older kernels haven't it, and older containers forbid it.
+    if (errno != ENOSYS && errno != EPERM) return errno;
+#endif
+    struct stat info;
+    if ((*path ? fstatat(folder, path, &info, AT_SYMLINK_NOFOLLOW) : fstat(folder, &info)) != 0) return errno;
+    file->device = (uint64_t)info.st_dev;
+    file->inode = info.st_ino;
+    file->size = info.st_size;
+    file->links = info.st_nlink;
+    return 0;
 }
 
 int64_t semq_filesystem(int fd) {

@@ -104,6 +104,18 @@ void semq_signal_default(int signal, bool ignore);
 /// Ends this process by `signal`, as if it had never been caught, leaving no core.
 void semq_die_by(int signal);
 
+/// What is asked of a file again and again.
+struct semq_file {
+    uint64_t device, inode;
+    int64_t size;
+    uint64_t links;
+};
+
+/// Looks at a file by its path (links are not followed), or, with an empty path, at the one that `folder` is. Its times
+/// aren't asked for: on newer kernels (6.13) whoever asks makes the next write give it new ones, and write its inode.
+/// Returns errno or 0.
+int semq_look(int folder, const char *path, struct semq_file *file);
+
 /// The magic number of the file system that `fd` lives on, or 0.
 int64_t semq_filesystem(int fd);
 

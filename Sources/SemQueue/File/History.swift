@@ -73,9 +73,9 @@ package final class History: Sendable {
     private func isOpen(_ descriptor: inout Int32) -> Bool {
         for _ in 0..<3 {
             if descriptor < 0 { descriptor = open() }
-            var info = stat()
-            guard descriptor >= 0, fstat(descriptor, &info) == 0 else { return false }
-            if info.st_size < Self.limit, info.st_nlink > 0 { return true }
+            var info = semq_file()
+            guard descriptor >= 0, semq_look(descriptor, "", &info) == 0 else { return false }
+            if info.size < Self.limit, info.links > 0 { return true }
             // Full, turned by somebody else or deleted. Two who turn the page at once: the second finds the
             // new page, or turns an empty one.
             close(descriptor)

@@ -77,9 +77,10 @@ struct QueueFile: Sendable {
 
     /// Whether the path still names the file that was opened. What can't be looked at is taken to be there.
     func isInPlace() -> Bool {
-        var info = stat()
-        guard lstat(path, &info) == 0 else { return errno != ENOENT && errno != ENOTDIR }
-        return Identity(info) == identity
+        var info = semq_file()
+        let error = semq_look(AT_FDCWD, path, &info)
+        guard error == 0 else { return error != ENOENT && error != ENOTDIR }
+        return Identity(device: info.device, inode: info.inode) == identity
     }
 
     private static func openDescriptor(
