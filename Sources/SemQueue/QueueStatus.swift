@@ -15,8 +15,8 @@ public struct QueueStatus: Hashable, Sendable {
         /// It holds for somebody on another host, who isn't heard of just now, or was lost without a word. What runs
         /// under the permit there may still run, so the slot is kept until ``leaseExpires``.
         public var isCutOff = false
-        /// Stopped (Ctrl-Z): it holds until it goes on and ends. Of a holder on another host that isn't known, and
-        /// this is false.
+        /// Stopped (Ctrl-Z): it holds until it goes on and ends. Of a holder on another host this isn't known; there it
+        /// says that its agent stands still, which would have given the slot back by now.
         public var isStopped = false
     }
 
@@ -86,7 +86,9 @@ extension QueueStatus {
         let inode = ino_t(file.identity.inode)
         for index in holders.indices {
             let slot = LockSpace.hold(holders[index].slot)
-            holders[index].isStopped = LockOwner.isStopped(holders[index].party.pid, locking: slot, in: inode)
+            holders[index].isStopped =
+                holders[index].leaseExpires.map { $0.age(at: .now()) > .seconds(1) }
+                ?? LockOwner.isStopped(holders[index].party.pid, locking: slot, in: inode)
         }
         if let header, isRemote {
             let book = Book(file: file, description: description, made: false, clock: clock)

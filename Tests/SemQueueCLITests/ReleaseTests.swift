@@ -101,6 +101,23 @@ import Testing
         #expect(!sandbox.exists("log"))
     }
 
+    @Test func aStoppedWaiterIsToldAndLeavesWhenItGoesOn() throws {
+        let sandbox = try Sandbox()
+        let holder = try sandbox.holding()
+        let waiter = try sandbox.waiting(as: "patient")
+        waiter.send(SIGSTOP)
+        #expect(Event.happens { Processes.isStopped(waiter.pid) })
+        let result = try sandbox.semq("release", "board.queue", "--ticket", "2", "--reason", "not today")
+        #expect(result.status == .exited(0))
+        let sentence = " (pid \(waiter.pid)) is stopped; it has been told, and leaves when it goes on (kill -CONT)\n"
+        #expect(result.err.contains(sentence), "\(result.err)")
+        waiter.send(SIGCONT)
+        #expect(waiter.wait().status == .exited(76))
+        #expect(waiter.err.contains("not today"), "\(waiter.err)")
+        #expect(sandbox.queue { $0.waiting.isEmpty })
+        holder.stop()
+    }
+
     @Test func aTicketThatIsGoneIsRefused() throws {
         let sandbox = try Sandbox()
         _ = try sandbox.semq("acquire", "-q", "q", "--", "true")

@@ -47,7 +47,10 @@ import Testing
         let json = try sandbox.semq("status", "--json", "q").out
         #expect(json.contains(#/"lease_expires": "[^"]+Z", "cut_off": true}], "waiting": \[\]}/#), "\(json)")
         let ended = try sandbox.semq("release", "q", "--ticket", "1", "--reason", "x")
-        #expect(ended.status != .exited(0), "there is nobody left to end")
+        #expect(ended.status == .exited(1), "there is nobody left to end")
+        let sentence =
+            #/^semq: q: the agent of ann@desk \(pid 4242\) has died, and nobody is left to be told; the slot is kept until /#
+        #expect(ended.err.contains(sentence), "\(ended.err)")
 
         let next = try sandbox.semq("acquire", "-q", "q", "--", "true")
         #expect(next.status == .exited(0))

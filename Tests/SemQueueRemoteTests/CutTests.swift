@@ -337,6 +337,9 @@ import Testing
         #expect(holder.running.wait().status == .exited(76), "\(holder.said)")
         let isIn = Event.happens(within: Scene.lease) { next.isIn }
         #expect(!isIn)
+        // Its lease is long over, and people see why nobody is let in.
+        let status = try scene.statusText()
+        #expect(status.contains(#""stopped": true, "lease_expires""#), "\(status)")
         kill(agent, SIGCONT)
         try expectLeaves(next)
         expectOrder("a", "b")

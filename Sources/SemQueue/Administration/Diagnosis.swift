@@ -84,6 +84,13 @@ package struct Diagnosis {
                     text: "by \(pause.by): \(pause.reason); until: semq set \(path) --resume"))
         }
         findings += stuck(path)
+        for holder in QueueStatus(of: file, through: description, withWaiting: false).holders where holder.isStopped {
+            guard let owner = LockOwner.of(LockSpace.hold(holder.slot), path), owner.isStopped else { continue }
+            findings.append(
+                Finding(
+                    subject: "slot \(holder.slot)", verdict: .note,
+                    text: "\(owner) stands still with it: let it go on (kill -CONT \(owner.pid)) or end it"))
+        }
         return findings
     }
 

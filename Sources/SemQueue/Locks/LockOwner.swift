@@ -14,12 +14,15 @@ package struct LockOwner: CustomStringConvertible {
         owner.map { "\($0)" } ?? "a process that can't be seen from here"
     }
 
-    package static func ofMutex(_ path: String) -> LockOwner? {
+    package static func ofMutex(_ path: String) -> LockOwner? { of(LockSpace.mutex, path) }
+
+    /// Looks at all processes.
+    static func of(_ span: LockSpace.Span, _ path: String) -> LockOwner? {
         var info = stat()
         guard stat(path, &info) == 0 else { return nil }
         for process in entries("/proc") {
             guard let pid = Int32(process) else { continue }
-            if let owner = LockOwner(pid, of: LockSpace.mutex.start, in: info.st_ino) { return owner }
+            if let owner = LockOwner(pid, of: span.start, in: info.st_ino) { return owner }
         }
         return nil
     }

@@ -45,8 +45,10 @@ extension Member {
     func tellPassed(_ tickets: [Ticket]) {
         guard let head = tickets.last else { return }
         news.tell {
-            let party = WaiterLine.record(of: head, in: book)?.party
-            let who = party.map { "\($0.user)@\($0.host) (pid \($0.pid))" } ?? "ticket \(head.number)"
+            let record = WaiterLine.record(of: head, in: book)
+            let party = record?.party
+            let process = record?.agent.map { "its agent's pid here is \($0)" } ?? "pid \(party?.pid ?? 0)"
+            let who = party.map { "\($0.user)@\($0.host) (\(process))" } ?? "ticket \(head.number)"
             let others = tickets.count - 1
             let verb = others == 0 ? "stands still and is passed" : "and \(others) more stand still and are passed"
             observer.tells("\(path): \(who) \(verb)\(party.map { ": \($0.description)" } ?? "")")

@@ -36,6 +36,7 @@ struct ReleaseCommand {
         let name = semaphore.name
         let administration = try semaphore.administration(create: false, anyFilesystem: false)
         guard let subject = try administration.remove(ticket: ticket, reason: reason, grace: grace) else {
+            if tellKept() { return .gone }
             Terminal.say("\(name): no ticket \(ticket) waits or holds here (any more); see: semq status \(name)")
             return .gone
         }
@@ -45,18 +46,21 @@ struct ReleaseCommand {
         while try isAlive(administration) {
             let now = Duration.monotonic()
             if let look = nextLook, now >= look {
-                let isCutOff = tellWhereCutOff()
-                nextLook = isCutOff ? nil : now + .seconds(1)
-                if isCutOff { deadline = max(deadline, now + Lease.longest + .seconds(10)) }
+                let obstacle = tellObstacle()
+                nextLook = obstacle == nil ? now + .seconds(1) : nil
+                // In nobody's way meanwhile.
+                if obstacle == .stopped, case .waiter = subject { return .success }
+                if obstacle == .cutOff { deadline = max(deadline, now + Lease.longest + .seconds(10)) }
             }
             guard now < deadline else {
                 Terminal.say(
-                    "\(name): ticket \(ticket) has been told, but does not go; is it stopped? see: semq status \(name)")
+                    "\(name): ticket \(ticket) has been told to go, and has not gone yet; see: semq status \(name)")
                 return .io
             }
             var pause = timespec(tv_sec: 0, tv_nsec: 20_000_000)
             nanosleep(&pause, nil)
         }
+        if tellKept() { return .success }
         switch subject {
         case .holder(let party):
             Terminal.say("\(name): ended the turn of \(party.user)@\(party.host): \(party.description)")
@@ -66,16 +70,45 @@ struct ReleaseCommand {
         return .success
     }
 
-    /// Whom nobody hears of just now can't be told: its turn ends with its lease.
-    private func tellWhereCutOff() -> Bool {
+    private enum Obstacle { case cutOff, stopped }
+
+    /// Whom nobody hears of just now can't be told: its turn ends with its lease. Nor can one that stands still.
+    private func tellObstacle() -> Obstacle? {
+        let status = try? semaphore.status()
+        if let holder = status?.holders.first(where: { $0.ticket.number == ticket }) {
+            if holder.isCutOff, let end = holder.leaseExpires {
+                Terminal.say(
+                    "\(semaphore.name): \(named(holder.party)) is cut off; it is told when it is back, or the turn ends "
+                        + "at \(end.local(relativeTo: .now())) with its lease")
+                return .cutOff
+            }
+            return holder.isStopped ? tellStopped(holder.leaseExpires == nil ? "" : "the agent of ", holder.party) : nil
+        }
+        guard let waiter = status?.waiting.first(where: { $0.ticket.number == ticket }), waiter.isStopped else {
+            return nil
+        }
+        return tellStopped(waiter.isCutOff ? "the agent of " : "", waiter.party)
+    }
+
+    private func tellStopped(_ agent: String, _ party: Party) -> Obstacle {
+        Terminal.say(
+            "\(semaphore.name): \(agent)\(named(party)) is stopped; it has been told, and leaves when it goes on "
+                + "(kill -CONT)")
+        return .stopped
+    }
+
+    private func named(_ party: Party) -> String { "\(party.user)@\(party.host) (pid \(party.pid))" }
+
+    /// Says where nobody is left to be told, and yet what the turn was for may still run on another host.
+    /// - Returns: false where the slot isn't kept.
+    private func tellKept() -> Bool {
         let holders = (try? semaphore.status())?.holders ?? []
-        guard let holder = holders.first(where: { $0.ticket.number == ticket }), holder.isCutOff,
+        guard let holder = holders.first(where: { $0.ticket.number == ticket && $0.isCutOff }),
             let end = holder.leaseExpires
         else { return false }
-        let who = "\(holder.party.user)@\(holder.party.host)"
         Terminal.say(
-            "\(semaphore.name): \(who) is cut off; it is told when it is back, or the turn ends at "
-                + "\(end.local(relativeTo: .now())) with its lease")
+            "\(semaphore.name): the agent of \(named(holder.party)) has died, and nobody is left to be told; the slot is "
+                + "kept until \(end.local(relativeTo: .now())), when the lease is over")
         return true
     }
 

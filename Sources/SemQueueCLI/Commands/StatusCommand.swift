@@ -156,7 +156,7 @@ extension QueueStatus {
                                     ("slot", .integer(Int64($0.slot))),
                                     ("token", $0.token > 0 ? .integer($0.token) : .null),
                                     // Of a process on another host that isn't known.
-                                    ("stopped", $0.leaseExpires == nil ? .bool($0.isStopped) : .null),
+                                    ("stopped", $0.leaseExpires == nil || $0.isStopped ? .bool($0.isStopped) : .null),
                                 ]
                                 + ($0.leaseExpires.map { [("lease_expires", .string($0.rfc3339))] } ?? [])
                                 + ($0.isCutOff ? [("cut_off", .bool(true))] : []))

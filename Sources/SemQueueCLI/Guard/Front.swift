@@ -112,7 +112,9 @@ struct Front {
     }
 
     /// It may have been continued since, of which the guardian has yet to learn.
-    private var commandIsStopped: Bool { page.commandStop != 0 && ProcessTree.isStopped(page.commandPid) != false }
+    private var commandIsStopped: Bool {
+        page.commandStop != 0 && !page.commandHasEnded && ProcessTree.isStopped(page.commandPid) != false
+    }
 
     private func exitCode() -> ExitCode {
         switch page.outcome {

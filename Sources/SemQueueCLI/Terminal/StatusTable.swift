@@ -45,10 +45,8 @@ struct StatusTable {
                     $0.party, $0.since,
                     lease: hasLeases ? $0.leaseExpires.map { "until \($0.local(relativeTo: now))" } ?? "" : nil)
             }
-            + status.waiting.enumerated().map {
-                row(
-                    $1.isCutOff ? "cut off" : $1.isStopped ? "stopped" : "\($0 + 1).", $1.ticket, $1.party, $1.since,
-                    lease: hasLeases ? "" : nil)
+            + zip(places(status.waiting), status.waiting).map { place, waiter in
+                row(place, waiter.ticket, waiter.party, waiter.since, lease: hasLeases ? "" : nil)
             }
         guard !rows.isEmpty else { return lines.joined(separator: "\n") + "\n" }
         let head = ["", "TICKET", "WHO", "PID", "SINCE", "FOR"] + (hasLeases ? ["LEASE"] : []) + ["WHAT"]
@@ -67,6 +65,16 @@ struct StatusTable {
             lines.append(style(of: index, in: status).map { styled(line, $0) } ?? line)
         }
         return lines.joined(separator: "\n") + "\n"
+    }
+
+    /// Those who are in nobody's way have no number.
+    private func places(_ waiting: [QueueStatus.Waiter]) -> [String] {
+        var number = 0
+        return waiting.map { waiter in
+            if waiter.isStopped { return waiter.isCutOff ? "cut off" : "stopped" }
+            number += 1
+            return "\(number)."
+        }
     }
 
     private func style(of row: Int, in status: QueueStatus) -> Style? {

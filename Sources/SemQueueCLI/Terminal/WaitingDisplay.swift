@@ -283,10 +283,11 @@ struct Standing {
         if party == .asked { return "the next one is being asked" }
         let others = status.holders.count - 1
         let kept = now.flatMap { now in first.leaseExpires.map { ", kept until \($0.local(relativeTo: now))" } } ?? ""
+        let stopped = first.isStopped ? first.leaseExpires == nil ? ", stopped" : ", its agent stands still" : ""
         let who =
             party == .unknown
             ? "somebody whose record is damaged"
-            : "\(party.user)@\(party.host) (pid \(party.pid)\(first.isStopped ? ", stopped" : ""))\(time)\(first.isCutOff ? ", cut off\(kept)" : ""): "
+            : "\(party.user)@\(party.host) (pid \(party.pid)\(stopped))\(time)\(first.isCutOff ? ", cut off\(kept)" : ""): "
                 + party.description
         return "held by \(who)" + (others > 0 ? " and \(others) more" : "")
     }
