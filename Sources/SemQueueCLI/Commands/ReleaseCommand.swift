@@ -78,8 +78,8 @@ struct ReleaseCommand {
         if let holder = status?.holders.first(where: { $0.ticket.number == ticket }) {
             if holder.isCutOff, let end = holder.leaseExpires {
                 Terminal.say(
-                    "\(semaphore.name): \(named(holder.party)) is cut off; it is told when it is back, or the turn ends "
-                        + "at \(end.local(relativeTo: .now())) with its lease")
+                    "\(semaphore.name): \(holder.party.user)@\(holder.party.host) is cut off; it is told when it is back, "
+                        + "or the turn ends at \(end.local(relativeTo: .now())) with its lease")
                 return .cutOff
             }
             return holder.isStopped ? tellStopped(holder.leaseExpires == nil ? "" : "the agent of ", holder.party) : nil
