@@ -15,6 +15,9 @@ public struct Ticket: Hashable, Sendable {
 
     /// The priorities that a member may ask for.
     public static let priorities = -1000...1000
+
+    /// The numbers that can be drawn: 35 years of a thousand each second.
+    package static let numbers: Range<Int64> = 1..<(1 << 40)
 }
 
 extension Ticket: Comparable {

@@ -10,6 +10,10 @@ import Testing
         #expect(result.status == .exited(73))
         #expect(result.err == "semq: nowhere/board.queue: there is no folder nowhere to make the queue in\n")
         #expect(!sandbox.exists("ran") && !sandbox.exists("nowhere"))
+        // Advice to make a queue there would lead on to the same.
+        let look = try sandbox.semq("status", "nowhere/board.queue")
+        #expect(look.status == .exited(73))
+        #expect(look.err == "semq: nowhere/board.queue: there is no such queue, and no folder nowhere\n")
     }
 
     @Test func fileAsFolderIsNamed() throws {

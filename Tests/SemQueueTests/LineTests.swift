@@ -36,6 +36,11 @@ import Testing
         cut.replaceSubrange(38..<120, with: [UInt8](repeating: 0x20, count: 82))
         var other = waiter("z").line
         other[7] = UInt8(ascii: "W")
+        for number in [0, Ticket.numbers.upperBound] {
+            var beyond = waiter("none draws it")
+            beyond.ticket = Ticket(priority: 0, number: number)
+            other += beyond.line
+        }
         let lines = waiter("ticket=99").line + blank + second.line + cut + other + waiter("torn").line.prefix(200)
         #expect(WaiterRecord.tickets(in: lines) == [waiter("").ticket, second.ticket])
         #expect(WaiterRecord.tickets(in: []).isEmpty)

@@ -70,7 +70,8 @@ package struct Diagnosis {
         if let flaw = History(of: path).flaw(reading: false) {
             findings.append(Finding(subject: "history", verdict: .note, text: flaw))
         }
-        if let until = QueueStatus(of: file, through: description, withWaiting: false).heldOffUntil {
+        let status = QueueStatus(of: file, through: description, withWaiting: false)
+        if let until = status.heldOffUntil {
             findings.append(
                 Finding(
                     subject: "held off", verdict: .note,
@@ -84,7 +85,7 @@ package struct Diagnosis {
                     text: "by \(pause.by): \(pause.reason); until: semq set \(path) --resume"))
         }
         findings += stuck(path)
-        for holder in QueueStatus(of: file, through: description, withWaiting: false).holders where holder.isStopped {
+        for holder in status.holders where holder.isStopped {
             guard let owner = LockOwner.of(LockSpace.hold(holder.slot), path), owner.isStopped else { continue }
             findings.append(
                 Finding(

@@ -94,9 +94,9 @@ struct QueueFile: Sendable {
             if existing >= 0 { return (existing, false) }
             guard errno == ENOENT else { throw openFailed(path, readOnly: options.readOnly) }
             guard options.create else {
-                throw SemaphoreError(
-                    .cannotCreate, "\(path): there is no such queue\(options.absence)",
-                    systemError: ENOENT)
+                let hasFolder = access(parent(of: path), F_OK) == 0
+                let absence = hasFolder ? options.absence : ", and no folder \(parent(of: path))"
+                throw SemaphoreError(.cannotCreate, "\(path): there is no such queue\(absence)", systemError: ENOENT)
             }
             try checkFolder(of: path, options)
             let new = Glibc.open(path, flags | O_CREAT | O_EXCL, 0o600)

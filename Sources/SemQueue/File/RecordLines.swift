@@ -39,7 +39,7 @@ extension Line.Reader {
 
     mutating func ticket() -> Ticket? {
         guard let number = integer("ticket"), let priority = integer("priority"),
-            (1..<(1 << 40)).contains(number), Ticket.priorities.contains(Int(priority))
+            Ticket.numbers.contains(number), Ticket.priorities.contains(Int(priority))
         else { return nil }
         return Ticket(priority: Int(priority), number: number)
     }
@@ -65,7 +65,7 @@ extension Header {
 
     private static func passed(_ word: Substring) -> Ticket? {
         let parts = word.split(separator: ":")
-        guard parts.count == 2, let number = Int64(parts[0]), (1..<(1 << 40)).contains(number),
+        guard parts.count == 2, let number = Int64(parts[0]), Ticket.numbers.contains(number),
             let priority = Int(parts[1]), Ticket.priorities.contains(priority)
         else { return nil }
         return Ticket(priority: priority, number: number)
@@ -78,7 +78,7 @@ extension Header: LineRecord {
             let concurrency = reader.integer("concurrency"),
             (1...Int64(LockSpace.maximumConcurrency)).contains(concurrency),
             let origin = reader.word("by").flatMap(Origin.init(rawValue:)),
-            let lastTicket = reader.integer("ticket"), (0..<(1 << 40)).contains(lastTicket),
+            let lastTicket = reader.integer("ticket"), (0..<Ticket.numbers.upperBound).contains(lastTicket),
             let lastToken = reader.integer("token"), lastToken >= 0,
             let passed = reader.word("passed")
         else { return nil }
@@ -192,8 +192,8 @@ extension WaiterRecord {
         return stride(from: 0, through: lines.count - Line.length, by: Line.length).compactMap { first in
             guard lines[first..<(first + start.count)].elementsEqual(start) else { return nil }
             var rest = lines[(first + field)..<(first + Line.length)]
-            guard let number = integer("ticket", &rest), let priority = integer("priority", &rest),
-                Ticket.priorities.contains(priority)
+            guard let number = integer("ticket", &rest), Ticket.numbers.contains(Int64(number)),
+                let priority = integer("priority", &rest), Ticket.priorities.contains(priority)
             else { return nil }
             return Ticket(priority: priority, number: Int64(number))
         }

@@ -46,7 +46,7 @@ enum LockSpace {
 
     private static let ticketBase: Int64 = 1 << 61
     private static let nestedBase: Int64 = 1 << 62
-    private static let numbers: Int64 = 1 << 40
+    private static let numbers = Ticket.numbers.upperBound
 
     private static func index(_ ticket: Ticket) -> Int64 {
         Int64(Ticket.priorities.upperBound - ticket.priority) * numbers + ticket.number

@@ -22,7 +22,7 @@ package struct Nesting: Equatable, Sendable {
             let words = line.split(separator: " ")
             guard words.count == 4, let queue = UInt64(words[0], radix: 16), let priority = Int(words[1]),
                 let number = Int64(words[2]), let token = Int64(words[3]), Ticket.priorities.contains(priority),
-                (1..<(1 << 40)).contains(number)
+                Ticket.numbers.contains(number)
             else { return nil }
             return Held(queue: queue, ticket: Ticket(priority: priority, number: number), token: token)
         }

@@ -73,7 +73,7 @@ extension Ticket {
 
     init?(_ message: Message) {
         guard let number = message.integer("ticket"), let priority = message.integer("priority"),
-            (0..<(1 << 40)).contains(number), Ticket.priorities.contains(Int(clamping: priority))
+            (0..<Ticket.numbers.upperBound).contains(number), Ticket.priorities.contains(Int(clamping: priority))
         else { return nil }
         self.init(priority: Int(priority), number: number)
     }

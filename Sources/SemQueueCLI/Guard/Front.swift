@@ -94,6 +94,8 @@ struct Front {
     /// Stops this process as the command was stopped, until SIGCONT.
     /// - Returns: whether that SIGCONT is still to be taken.
     private func stopWithCommand() -> Bool {
+        page.frontStops = true
+        defer { page.frontStops = false }
         let signal = page.commandStop
         guard commandIsStopped else { return false }
         guard signal != SIGSTOP else {

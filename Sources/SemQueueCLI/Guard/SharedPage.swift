@@ -24,6 +24,7 @@ struct SharedPage {
         var commandStop: Int32
         var newsCount: Int32
         var commandHasEnded: Int32
+        var frontStops: Int32
     }
 
     private static let size = 1 << 20  // only pages that are touched take memory
@@ -67,6 +68,13 @@ struct SharedPage {
     var commandStop: Int32 {
         get { record.pointee.commandStop }
         nonmutating set { record.pointee.commandStop = newValue }
+    }
+
+    /// `semq` stops itself as the command was stopped, or stands stopped. Should the command go on between the look at it
+    /// and the stop, SIGCONT is lost, and the guardian has to send another.
+    var frontStops: Bool {
+        get { record.pointee.frontStops == 1 }
+        nonmutating set { record.pointee.frontStops = newValue ? 1 : 0 }
     }
 
     /// How often `semq` has handed a signal on, and how many of these times have got to the command: a guardian

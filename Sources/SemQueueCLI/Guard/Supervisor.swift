@@ -143,6 +143,7 @@ struct Supervisor {
 
     private mutating func inspect() {
         hangUpForsakenJob()
+        if !commandIsStopped, page.frontStops { stateChanged(nil) }
         // Whatever comes after a loss is no news any more.
         guard state.phase == .running else { return }
         let lost = permits.loss()

@@ -81,8 +81,9 @@ enum Terminal {
 enum StandardDescriptors {
     static func fill() {
         for descriptor in 0...2 where fcntl(Int32(descriptor), F_GETFD) < 0 {
-            // The lowest free number is this one. Close-on-exec: the command finds it closed as before.
-            _ = open("/dev/null", (descriptor == 0 ? O_RDONLY : O_WRONLY) | O_CLOEXEC)
+            // The lowest free number is this one. Close-on-exec: the command finds it closed as before. What is written to
+            // an output that is closed fails as it would have.
+            _ = open("/dev/null", (descriptor == STDERR_FILENO ? O_WRONLY : O_RDONLY) | O_CLOEXEC)
         }
     }
 
