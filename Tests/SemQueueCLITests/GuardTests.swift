@@ -55,6 +55,21 @@ import Testing
         #expect(try sandbox.isFree("q"))
     }
 
+    /// Nobody could tell a `semq` that stood still with its command when that goes on.
+    @Test func aCommandIsStoppedAndGoesOnWhenTheGuardianWasKilled() throws {
+        let sandbox = try Sandbox()
+        let (semq, guardian, command) = try working(sandbox)
+        kill(guardian, SIGKILL)
+        #expect(Event.happens { Processes.children(of: semq.pid).contains(command) })
+        kill(command, SIGSTOP)
+        let stands = Event.happens(within: 1) { Processes.isStopped(semq.pid) }
+        #expect(!stands && Processes.isStopped(command))
+        kill(command, SIGCONT)
+        try sandbox.open("go")
+        #expect(semq.wait().status == .exited(3))
+        #expect(try sandbox.isFree("q"))
+    }
+
     /// Whether `semq` still hands it to the guardian, or has learnt of its end, is a matter of microseconds.
     @Test(arguments: 0..<40) func aSignalAsTheGuardianIsKilledReachesTheCommand(_ round: Int) throws {
         let sandbox = try Sandbox()

@@ -40,7 +40,8 @@ struct Front {
             var supervisor = Supervisor(
                 page: page, permits: permits,
                 stateChanged: { stop in
-                    page.commandStop = stop ?? 0
+                    // Where the command alone is stopped, nobody would tell us when it goes on.
+                    page.commandStop = stop == SIGSTOP ? 0 : stop ?? 0
                     _ = stopWithCommand()
                 }, permitLost: { announcements.tell() })
             supervisor.passForwarded()
