@@ -18,6 +18,9 @@ public struct QueueStatus: Hashable, Sendable {
         /// Stopped (Ctrl-Z): it holds until it goes on and ends. Of a holder on another host this isn't known; there it
         /// says that its agent stands still, which would have given the slot back by now.
         public var isStopped = false
+        /// Its `semq` and the guardian of that were both killed: what they have started holds until it ends, and there is
+        /// nobody who could be told to end it. Known of those that can be looked at, on the queue's own host.
+        public var isOrphaned = false
     }
 
     public struct Waiter: Hashable, Sendable {
@@ -89,6 +92,9 @@ extension QueueStatus {
             holders[index].isStopped =
                 holders[index].leaseExpires.map { $0.age(at: .now()) > .seconds(1) }
                 ?? LockOwner.isStopped(holders[index].party.pid, locking: slot, in: inode)
+            holders[index].isOrphaned =
+                withWaiting && holders[index].leaseExpires == nil
+                && LockOwner.isOrphaned(holders[index].party, locking: slot, in: inode)
         }
         if let header, isRemote {
             let book = Book(file: file, description: description, made: false, clock: clock)

@@ -24,6 +24,7 @@ import Testing
         #expect(Processes.isAlive(guardian) && Processes.isAlive(command))
         #expect(try !sandbox.isFree("q"))
         #expect(sandbox.view("q")?.holders.count == 1)
+        #expect(try !sandbox.semq("status", "--json", "q").out.contains("orphaned"), "its guardian is there")
         let waiter = try sandbox.waiting("q", as: "next")
         try sandbox.open("go")
         #expect(waiter.wait().status == .exited(0))
@@ -93,10 +94,22 @@ import Testing
         #expect(Event.happens { !Processes.isAlive(guardian) })
         #expect(Processes.isAlive(command))
         #expect(try !sandbox.isFree("q"))
+        // People see it, and what they can do about it.
+        #expect(try sandbox.semq("status", "q").out.contains("\n  slot 0, orphaned  1  "))
+        #expect(try sandbox.semq("status", "--json", "q").out.contains(#""stopped": false, "orphaned": true}]"#))
+        let diagnosis = try sandbox.semq("doctor", "q").out
+        let sentence =
+            "the semq that held it and its guardian are dead; it is free when process \(command) (bash), which they have left, "
+            + "ends or is ended\n"
+        #expect(diagnosis.contains("\nnote  slot 0       \(sentence)"), "\(diagnosis)")
+        let release = try sandbox.semq("release", "q", "--ticket", "1", "--reason", "x")
+        #expect(release.status == .exited(74))
+        #expect(release.err.contains(" (pid \(semq.pid)) and its guardian are dead, and nobody is left to be told; "))
         let waiter = try sandbox.waiting("q", as: "next")
         try sandbox.open("go")
         #expect(waiter.wait().status == .exited(0))
         #expect(!Processes.isAlive(command))
+        #expect(try !sandbox.semq("history", "q").out.contains("removed"))
     }
 
     /// The permits are one description, which three processes share: a guardian whose command-to-be was killed

@@ -53,6 +53,17 @@ import Testing
         #expect(lost.compactMap { $0["description"] as? String } == ["vanished"])
     }
 
+    /// A script on the command line would push out what everybody else has done.
+    @Test func aLongDescriptionIsCut() throws {
+        let sandbox = try Sandbox()
+        let long = String(repeating: "d", count: 100_000)
+        _ = try sandbox.semq("acquire", "-q", "-m", long, "q", "--", "true")
+        _ = try sandbox.semq("set", "q", "--pause", long)
+        #expect(sandbox.read("q.history").utf8.count < 5000)
+        let texts = try events(sandbox).map { ($0["description"] ?? $0["reason"]) as? String }
+        #expect(texts.count == 3 && texts.allSatisfy { $0?.count == 1001 && $0?.hasSuffix("d…") == true })
+    }
+
     @Test func itsSizeIsBounded() throws {
         let sandbox = try Sandbox()
         _ = try sandbox.semq("acquire", "-q", "q", "--", "true")
@@ -136,5 +147,8 @@ import Testing
         let missing = try doctor(sandbox, "none/q")
         #expect(missing.status == .exited(65) && missing.marks["file"] == "BAD")
         #expect(try doctor(sandbox, "/dev/null").status == .exited(65))
+        let deleted = try sandbox.shell("mkdir sub && cd sub && rmdir ../sub && semq doctor")
+        #expect(deleted.status == .exited(65))
+        #expect(deleted.out.contains("BAD   folder       .: has been deleted; no queue can be made here\n"))
     }
 }

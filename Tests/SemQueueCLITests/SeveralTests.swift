@@ -55,6 +55,24 @@ import Testing
         #expect(waiter.wait().status == .exited(0))
     }
 
+    @Test func whoIsTakenOutOfOneQueueIsToldAndGoesOnWithTheOthers() throws {
+        let sandbox = try Sandbox()
+        let holders = try ["a", "b", "c"].map { try sandbox.holding($0) }
+        let waiter = try sandbox.starting("acquire", "--any", "a", "b", "c", "--", "true")
+        for (queue, reason) in [("b", "not here"), ("a", "nor there"), ("c", "nor anywhere")] {
+            #expect(sandbox.queue(queue) { $0.waiting.count == 1 })
+            let result = try sandbox.semq("release", queue, "--ticket", "2", "--reason", reason)
+            #expect(result.status == .exited(0), "\(result.err)")
+        }
+        #expect(waiter.wait().status == .exited(76))
+        let told = waiter.err.split(separator: "\n").filter { $0.contains("took this turn out of the queue") }
+        #expect(told.count == 3, "\(waiter.err)")
+        let all =
+            #/semq: b: \S+ took this turn out of the queue: not here \(left out\)\nsemq: a: \S+ took this turn out of the queue: nor there \(left out\)\nsemq: c: \S+ took this turn out of the queue: nor anywhere/#
+        #expect(told.joined(separator: "\n").wholeMatch(of: all) != nil, "\(told)")
+        for holder in holders { holder.stop() }
+    }
+
     @Test func anyIsBusyOnlyWhenAllAre() throws {
         let sandbox = try Sandbox()
         let holders = try ["a", "b"].map { try sandbox.holding($0) }

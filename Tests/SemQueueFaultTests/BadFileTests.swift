@@ -56,6 +56,11 @@ import Testing
             result.err
                 == "semq: thing: is a symbolic link, and links are not followed; name the file that it points to\n")
         #expect(!sandbox.exists("ran") && !sandbox.exists("target"))
+        // A folder on the way may be one, but not one that leads nowhere.
+        #expect(try sandbox.shell("ln -s circle circle").status == .exited(0))
+        let circle = try sandbox.semq("acquire", "circle/q", "--", "true")
+        #expect(circle.status == .exited(73))
+        #expect(circle.err == "semq: circle/q: can't open the queue file: Too many levels of symbolic links\n")
     }
 
     @Test(arguments: ["q.history", "q.history.1"]) func aHistoryIsNoQueue(_ name: String) throws {

@@ -247,6 +247,24 @@ import Testing
         #expect(scene.becomesFree())
     }
 
+    /// Its end counts, though the others have to wait for the lease; who had it should know.
+    @Test(arguments: Transport.allCases) func aTurnThatEndsDuringACut(_ transport: Transport) throws {
+        scene.transport = transport
+        let holder = try scene.holding("a", on: one, Self.steady)
+        let next = try scene.waiting("b", on: two, Self.steady)
+        try scene.bench.drop(one)
+        #expect(Event.happens { holder.says("the connection is lost; the command is ended in") }, "\(holder.said)")
+        try holder.leave()
+        #expect(holder.running.wait().status == .exited(0), "\(holder.said)")
+        let sentence =
+            "lab@bench:board.queue: the host could not be told that this turn is over; it keeps the slot until the lease of 10 s is "
+            + "over, or up to twice as long"
+        #expect(holder.said.last == "semq: \(sentence)", "\(holder.said)")
+        #expect(Event.happens(within: 3 * Self.steadySeconds) { next.isIn }, "\(next.said)")
+        try expectLeaves(next)
+        expectOrder("a", "b")
+    }
+
     // MARK: the host's side
 
     @Test(arguments: Transport.allCases) func sshdsChildIsKilled(_ transport: Transport) throws {

@@ -28,7 +28,7 @@ package struct Administration: QueueAdministration {
     package func pause(reason: String) throws -> QueueChange {
         try change { header in
             header.pause = Header.Pause(by: by, since: .now(), reason: reason)
-            return (.paused, [("reason", .string(reason))])
+            return (.paused, [("reason", .string(reason.bounded))])
         }
     }
 
@@ -73,7 +73,11 @@ package struct Administration: QueueAdministration {
 
     /// - Parameter lost: what the history tells of a holder whose turn nobody ends: its lease has run out.
     func remove(ticket number: Int64, reason: String, grace: Duration, lost: History.Tail?) throws -> QueueMember? {
-        guard let (ticket, subject) = find(number) else { return nil }
+        let status = QueueStatus(of: file, through: gate.description)
+        guard let (ticket, subject) = find(number, in: status) else { return nil }
+        if let holder = status.holders.first(where: { $0.ticket == ticket }), holder.isOrphaned {
+            throw orphaned(holder.party)
+        }
         let left = try locked { () -> Bool in
             guard description.isAlive(ticket) else { return false }
             guard let header = Book.header(from: description) else {
@@ -91,7 +95,7 @@ package struct Administration: QueueAdministration {
             case .failed: throw SemaphoreError.system(.io, "can't leave a message in", file.path)
             }
             let removed = History.Tail([
-                ("ticket", .integer(number)), ("by", .string(by)), ("reason", .string(reason)),
+                ("ticket", .integer(number)), ("by", .string(by)), ("reason", .string(reason.bounded)),
             ])
             History(of: file.path).append(lost == nil ? .removed : .lost, at: .now(), lost ?? removed)
             return true
@@ -103,10 +107,19 @@ package struct Administration: QueueAdministration {
         return subject
     }
 
-    package func isAlive(_ number: Int64) -> Bool { find(number) != nil }
+    package func isAlive(_ number: Int64) -> Bool {
+        find(number, in: QueueStatus(of: file, through: gate.description)) != nil
+    }
 
-    private func find(_ number: Int64) -> (Ticket, QueueMember)? {
-        let status = QueueStatus(of: file, through: gate.description)
+    /// Where nobody is left to be told.
+    private func orphaned(_ party: Party) -> SemaphoreError {
+        SemaphoreError(
+            .io,
+            "\(file.path): the semq of \(party.user)@\(party.host) (pid \(party.pid)) and its guardian are dead, and nobody "
+                + "is left to be told; the slot is free when what they had started ends; see: semq doctor \(file.path)")
+    }
+
+    private func find(_ number: Int64, in status: QueueStatus) -> (Ticket, QueueMember)? {
         // What a dead holder has left has no turn to end.
         if let holder = status.holders.first(where: { $0.ticket.number == number && description.isAlive($0.ticket) }) {
             return (holder.ticket, .holder(holder.party))

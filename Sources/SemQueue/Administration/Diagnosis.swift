@@ -29,13 +29,15 @@ package struct Diagnosis {
 
     /// Looks at a folder where queues may be made.
     package static func ofFolder(_ folder: String) -> [Finding] {
-        let canMake = access(folder, W_OK | X_OK) == 0
+        var info = stat()
+        let flaw =
+            stat(folder, &info) != 0 || access(folder, W_OK | X_OK) != 0
+            ? String(cString: strerror(errno)) : info.st_nlink == 0 ? "has been deleted" : nil
         var findings = [
             Finding(
-                subject: "folder", verdict: canMake ? .good : .bad,
-                text: canMake
-                    ? "\(QueueStatus.absolute(folder)): a queue can be made here"
-                    : "\(folder): \(String(cString: strerror(errno))); no queue can be made here")
+                subject: "folder", verdict: flaw == nil ? .good : .bad,
+                text: flaw.map { "\(folder): \($0); no queue can be made here" }
+                    ?? "\(QueueStatus.absolute(folder)): a queue can be made here")
         ]
         let descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         if descriptor >= 0 { findings.append(filesystem(Description(owning: descriptor))) }
@@ -70,7 +72,7 @@ package struct Diagnosis {
         if let flaw = History(of: path).flaw(reading: false) {
             findings.append(Finding(subject: "history", verdict: .note, text: flaw))
         }
-        let status = QueueStatus(of: file, through: description, withWaiting: false)
+        let status = QueueStatus(of: file, through: description)
         if let until = status.heldOffUntil {
             findings.append(
                 Finding(
@@ -85,6 +87,14 @@ package struct Diagnosis {
                     text: "by \(pause.by): \(pause.reason); until: semq set \(path) --resume"))
         }
         findings += stuck(path)
+        for holder in status.holders where holder.isOrphaned {
+            let owners = LockOwner.all(LockSpace.hold(holder.slot), path).map { "\($0)" }
+            findings.append(
+                Finding(
+                    subject: "slot \(holder.slot)", verdict: .note,
+                    text: "the semq that held it and its guardian are dead; it is free when \(owners.joined(by: ", ")), "
+                        + "which they have left, ends or is ended"))
+        }
         for holder in status.holders where holder.isStopped {
             guard let owner = LockOwner.of(LockSpace.hold(holder.slot), path), owner.isStopped else { continue }
             findings.append(

@@ -153,7 +153,7 @@ extension History {
         [
             ("ticket", .integer(ticket.number)), ("priority", .integer(Int64(ticket.priority))),
             ("pid", .integer(Int64(party.pid))), ("host", .string(party.host)),
-            ("user", .string(party.user)), ("description", .string(party.description)),
+            ("user", .string(party.user)), ("description", .string(party.description.bounded)),
             ("slot", .integer(Int64(slot))), ("token", .integer(token)),
         ]
     }

@@ -220,6 +220,8 @@ extension QueueFile {
         let doing = readOnly ? "can't read" : "can't open"
         switch errno {
         case ELOOP:
+            var info = stat()
+            guard lstat(path, &info) == 0 else { return .system(.cannotCreate, doing, path) }
             return SemaphoreError(
                 .unusable, "\(path): is a symbolic link, and links are not followed; name the file that it points to",
                 systemError: ELOOP)

@@ -16,15 +16,28 @@ package struct LockOwner: CustomStringConvertible {
 
     package static func ofMutex(_ path: String) -> LockOwner? { of(LockSpace.mutex, path) }
 
-    /// Looks at all processes.
+    /// The first to be found. Looks at all processes.
     static func of(_ span: LockSpace.Span, _ path: String) -> LockOwner? {
         var info = stat()
-        guard stat(path, &info) == 0 else { return nil }
-        for process in entries("/proc") {
-            guard let pid = Int32(process) else { continue }
-            if let owner = LockOwner(pid, of: span.start, in: info.st_ino) { return owner }
-        }
-        return nil
+        return stat(path, &info) == 0 ? owners(of: span, in: info.st_ino).first { _ in true } : nil
+    }
+
+    /// Looks at all processes. A lock is one of several processes where they have inherited it.
+    static func all(_ span: LockSpace.Span, _ path: String) -> [LockOwner] {
+        var info = stat()
+        return stat(path, &info) == 0 ? Array(owners(of: span, in: info.st_ino)) : []
+    }
+
+    private static func owners(of span: LockSpace.Span, in file: ino_t) -> some Sequence<LockOwner> {
+        entries("/proc").lazy.compactMap { Int32($0).flatMap { LockOwner($0, of: span.start, in: file) } }
+    }
+
+    /// Whether a member of this host is dead, with its guardian, and what it has started has its lock alone. Looks at
+    /// all processes where it is dead.
+    static func isOrphaned(_ party: Party, locking span: LockSpace.Span, in file: ino_t) -> Bool {
+        guard party.host == LocalHost.name, party.pid > 0, !ProcessTree.isAlive(party.pid) else { return false }
+        let left = Array(owners(of: span, in: file))
+        return !left.isEmpty && !left.contains { $0.name.hasPrefix("semq") }
     }
 
     /// Whether the process that a record names is stopped. The number may be of another process here, where the

@@ -113,11 +113,15 @@ package enum Several {
         }
         func finished() -> [End] { ends.withLock { $0 } }
         var seen = 0
-        /// The others go on without one that fails, and people learn why.
-        func tellFailures(of all: [End]) {
-            for end in all.dropFirst(seen) {
-                if case .failure(let error as SemaphoreError) = end.result {
-                    observer.tells("\(error.message) (left out)")
+        /// The others go on without one that fails, or where somebody ends the wait, and people learn why.
+        /// - Parameter last: the one that is told of elsewhere.
+        func tellLeftOut(of all: [End], except last: Int? = nil) {
+            for (index, end) in all.enumerated().dropFirst(seen) where index != last {
+                switch end.result {
+                case .failure(let error as SemaphoreError): observer.tells("\(error.message) (left out)")
+                case .success(.removed(let by, let reason)):
+                    observer.tells("\(end.semaphore.name): \(by) took this turn out of the queue: \(reason) (left out)")
+                default: break
                 }
             }
             seen = all.count
@@ -130,7 +134,7 @@ package enum Several {
             observer.blocks(false)
             spread()
             let all = finished()
-            if all.count < semaphores.count { tellFailures(of: all) }
+            if all.count < semaphores.count { tellLeftOut(of: all) }
         }
         for alarm in alarms { alarm.ring() }
         for thread in threads { thread.join() }
@@ -142,20 +146,16 @@ package enum Several {
             if kept == nil, !alarm.isRung { kept = grant } else { grant.release() }
         }
         spread()
-        if ended.contains(where: { (try? $0.result.get()) != nil }) { tellFailures(of: ended) }
         if let kept {
+            tellLeftOut(of: ended)
             kept.letAlone()
             return .granted([kept])
         }
+        // None was granted: an orderly end says more than a failure beside it. Each is told of once.
+        let last = ended.lastIndex { (try? $0.result.get()) != nil } ?? ended.count - 1
+        tellLeftOut(of: ended, except: last)
         if alarm.isRung { return .refused(.cancelled, semaphores[0]) }
-        // None was granted: an orderly end says more than a failure beside it.
-        if let orderly = ended.first(where: { (try? $0.result.get()) != nil }) {
-            return .refused(try orderly.result.get(), orderly.semaphore)
-        }
-        // Each is told of once: the last one is our own failure.
-        let last = ended[ended.count - 1]
-        tellFailures(of: Array(ended.dropLast()))
-        return .refused(try last.result.get(), last.semaphore)
+        return .refused(try ended[last].result.get(), ended[last].semaphore)
     }
 
     /// What one of several waits has to tell, which whoever waits for all of them passes on.

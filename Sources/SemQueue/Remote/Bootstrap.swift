@@ -60,7 +60,7 @@ package struct Bootstrap {
     private static let isThere = "semq-uploaded"
 
     private func noShell(_ told: String) -> String {
-        "\(shell.host): commands can't be run there: \(told.isEmpty ? "\(shell.carrier) ends without a word" : told)"
+        "\(shell.host): commands can't be run there: \(told.isEmpty ? "\(shell.carrier) ends without a word" : told.cut(to: 200))"
     }
 
     private func notThere(_ told: String) -> String {

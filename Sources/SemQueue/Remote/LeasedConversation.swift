@@ -94,11 +94,12 @@ final class LeasedConversation {
     }
 
     /// Says goodbye and waits until that was heard, so that nobody has to wait for the lease to end; then ends.
-    /// - Returns: the connection, where it is good for other requests.
-    func farewell(within limit: Duration) -> Conversation? {
+    /// - Returns: whether the agent keeps nothing for us any more, and the connection, where it is good for other
+    ///   requests.
+    func farewell(within limit: Duration) -> (isHeard: Bool, connection: Conversation?) {
         guard !isSuperseded else {
             close()
-            return nil
+            return (true, nil)
         }
         let end = Duration.sinceBoot() + limit
         let alarm = Alarm()
@@ -112,22 +113,25 @@ final class LeasedConversation {
             switch event {
             case .message(let message) where message.verb == "bye":
                 defer { close() }
-                return takeConversation()
+                return (true, takeConversation())
             // By another connection, which has not heard it.
             case .resumed: isSaid = false
             case nil where isSaid:
                 // Nobody has heard it, it seems: said again, by a new connection.
                 isSaid = false
                 if !isCut { begin(cutAt: .sinceBoot()) }
+            case .ended(.expired), .ended(.superseded):
+                close()
+                return (true, nil)
             case .ended:
                 close()
-                return nil
+                return (false, nil)
             case .cut: isSaid = false
             default: break
             }
         }
         close()
-        return nil
+        return (false, nil)
     }
 
     /// The connection for other requests, where it is sound; this conversation is over.

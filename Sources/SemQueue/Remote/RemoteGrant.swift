@@ -170,6 +170,15 @@ package final class RemoteGrant: Grant, @unchecked Sendable {
         guard !isDone else { return }
         // Unheard, it costs the others the lease: the longer that is, the longer it is worth a try.
         let limit = max(.seconds(3), session.lease.length / 4)
-        if let conversation = session.farewell(within: limit) { host.keep(conversation) }
+        let (isHeard, conversation) = session.farewell(within: limit)
+        if let conversation { host.keep(conversation) }
+        // Otherwise there is worse to tell.
+        guard !isHeard, loss() == nil, session.lease.phase(at: .sinceBoot()) < .over else { return }
+        let lease = session.lease.length.rounded
+        state.withLock {
+            $0.news.append(
+                "\(path): the host could not be told that this turn is over; it keeps the slot until the lease of \(lease) "
+                    + "is over, or up to twice as long")
+        }
     }
 }

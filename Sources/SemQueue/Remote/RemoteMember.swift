@@ -173,7 +173,7 @@ struct RemoteMember {
 
     /// Says goodbye, so that nobody waits for the lease to end.
     private func leave(_ session: LeasedConversation) {
-        if let conversation = session.farewell(within: .seconds(1)) { semaphore.host.keep(conversation) }
+        if let conversation = session.farewell(within: .seconds(1)).connection { semaphore.host.keep(conversation) }
     }
 }
 

@@ -42,6 +42,9 @@ package enum ProcessTree {
     /// Nil where /proc doesn't tell.
     package static func isStopped(_ pid: Int32) -> Bool? { fields(of: pid).map { $0[0] == [UInt8(ascii: "T")] } }
 
+    /// A zombie isn't.
+    package static func isAlive(_ pid: Int32) -> Bool { livingParent(of: pid) != nil }
+
     /// Nil for a zombie or one that is gone.
     private static func livingParent(of pid: Int32) -> Int32? {
         guard let fields = fields(of: pid), fields[0] != [UInt8(ascii: "Z")], fields[0] != [UInt8(ascii: "X")] else {

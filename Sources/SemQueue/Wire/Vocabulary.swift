@@ -43,14 +43,17 @@ extension Message {
 }
 
 extension String {
-    /// As much of a text by people as one message carries, and more than a record keeps.
-    var bounded: String {
-        guard utf8.count > 1000 else { return self }
+    /// As much of a text by people as one message or a line of the history carries, and more than a record keeps.
+    var bounded: String { cut(to: 1000) }
+
+    /// The characters that fit into so many bytes, with … where some don't.
+    func cut(to limit: Int) -> String {
+        guard utf8.count > limit else { return self }
         var size = 0
         return String(
             prefix { character in
                 size += character.utf8.count
-                return size <= 1000
+                return size <= limit
             }) + "…"
     }
 }
@@ -174,6 +177,7 @@ extension QueueStatus.Holder {
         if let leaseExpires { fields.append(("lease-expires", "\(leaseExpires.microseconds)")) }
         if isCutOff { fields.append(("cut-off", "1")) }
         if isStopped { fields.append(("stopped", "1")) }
+        if isOrphaned { fields.append(("orphaned", "1")) }
         return Message("holder", fields + ticket.fields + party.fields)
     }
 
@@ -184,7 +188,7 @@ extension QueueStatus.Holder {
         self.init(
             slot: Int(clamping: slot), ticket: ticket, token: token, since: Timestamp(since), party: party,
             leaseExpires: message.integer("lease-expires").map(Timestamp.init), isCutOff: message.flag("cut-off"),
-            isStopped: message.flag("stopped"))
+            isStopped: message.flag("stopped"), isOrphaned: message.flag("orphaned"))
     }
 }
 

@@ -159,7 +159,8 @@ extension QueueStatus {
                                     ("stopped", $0.leaseExpires == nil || $0.isStopped ? .bool($0.isStopped) : .null),
                                 ]
                                 + ($0.leaseExpires.map { [("lease_expires", .string($0.rfc3339))] } ?? [])
-                                + ($0.isCutOff ? [("cut_off", .bool(true))] : []))
+                                + ($0.isCutOff ? [("cut_off", .bool(true))] : [])
+                                + ($0.isOrphaned ? [("orphaned", .bool(true))] : []))
                     })
             ),
             (

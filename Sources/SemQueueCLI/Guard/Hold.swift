@@ -28,19 +28,25 @@ struct Hold {
             Terminal.say("held until Ctrl-D, the end of standard input")
         }
         while true {
-            for news in permits.grants.flatMap({ $0.news() }) { Terminal.say(news) }
+            tellNews()
             if let lost = endIfLost() { return lost }
             switch nextEvent(within: .seconds(1), deadly) {
             case .time: continue
             case .closed:
                 permits.release()
+                tellNews()
                 return .success
             case .signal(let signal):
                 permits.release()
+                tellNews()
                 semq_die_by(signal)
                 return ExitCode(rawValue: 128 + signal)
             }
         }
+    }
+
+    private func tellNews() {
+        for news in permits.grants.flatMap({ $0.news() }) { Terminal.say(news) }
     }
 
     private func endIfLost() -> ExitCode? {

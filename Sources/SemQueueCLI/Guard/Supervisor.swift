@@ -62,6 +62,7 @@ struct Supervisor {
             }
         }
         permits.release(mayBeDone: takesOver)
+        tellNews()
     }
 
     private var isEnding: Bool {
@@ -147,16 +148,19 @@ struct Supervisor {
         // Whatever comes after a loss is no news any more.
         guard state.phase == .running else { return }
         let lost = permits.loss()
-        let news = permits.grants.flatMap { $0.news() }
-        if !news.isEmpty {
-            page.add(news: news)
-            permitLost()
-        }
+        tellNews()
         guard let (grant, loss) = lost else { return }
         page.message = loss.message(at: grant.path)
         page.outcome = .lost
         permitLost()
         _ = perform(state.handle(.lost(grace: loss.grace), at: .sinceBoot()))
+    }
+
+    private func tellNews() {
+        let news = permits.grants.flatMap { $0.news() }
+        guard !news.isEmpty else { return }
+        page.add(news: news)
+        permitLost()
     }
 
     private func perform(_ action: GuardState.Action) -> GuardState.Action {

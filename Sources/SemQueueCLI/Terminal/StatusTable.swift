@@ -41,8 +41,7 @@ struct StatusTable {
         let rows =
             status.holders.map {
                 row(
-                    "slot \($0.slot)\($0.isCutOff ? ", cut off" : $0.isStopped ? ", stopped" : "")", $0.ticket,
-                    $0.party, $0.since,
+                    "slot \($0.slot)\(state(of: $0).map { ", \($0)" } ?? "")", $0.ticket, $0.party, $0.since,
                     lease: hasLeases ? $0.leaseExpires.map { "until \($0.local(relativeTo: now))" } ?? "" : nil)
             }
             + zip(places(status.waiting), status.waiting).map { place, waiter in
@@ -67,6 +66,11 @@ struct StatusTable {
         return lines.joined(separator: "\n") + "\n"
     }
 
+    /// What keeps a holder from going on, or from being ended.
+    private func state(of holder: QueueStatus.Holder) -> String? {
+        holder.isCutOff ? "cut off" : holder.isStopped ? "stopped" : holder.isOrphaned ? "orphaned" : nil
+    }
+
     /// Those who are in nobody's way have no number.
     private func places(_ waiting: [QueueStatus.Waiter]) -> [String] {
         var number = 0
@@ -81,7 +85,7 @@ struct StatusTable {
         if row == 0 { return .dim }
         guard row <= status.holders.count else { return nil }
         let holder = status.holders[row - 1]
-        return holder.isCutOff || holder.isStopped ? .yellow : .green
+        return state(of: holder) == nil ? .green : .yellow
     }
 
     /// A line above what a host's queues looked like before it was cut off.
