@@ -25,7 +25,8 @@ import Testing
         status.holders = (0..<1024).map {
             QueueStatus.Holder(
                 slot: $0, ticket: Ticket(priority: -5, number: Int64($0 + 1)), token: 4711, since: Timestamp(19),
-                party: party($0), leaseExpires: $0 % 2 == 0 ? nil : Timestamp(20), isCutOff: $0 % 3 == 0, isStopped: $0 % 5 == 0,
+                party: party($0), leaseExpires: $0 % 2 == 0 ? nil : Timestamp(20), isCutOff: $0 % 3 == 0,
+                isStopped: $0 % 5 == 0,
                 isOrphaned: $0 % 7 == 0)
         }
         status.waiting = (0..<4096).map {

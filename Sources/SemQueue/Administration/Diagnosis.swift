@@ -88,12 +88,12 @@ package struct Diagnosis {
         }
         findings += stuck(path)
         for holder in status.holders where holder.isOrphaned {
-            let owners = LockOwner.all(LockSpace.hold(holder.slot), path).map { "\($0)" }
+            let owners = LockOwner.all(LockSpace.hold(holder.slot), path).map { "\($0)" }.joined(by: ", ")
             findings.append(
                 Finding(
                     subject: "slot \(holder.slot)", verdict: .note,
-                    text: "the semq that held it and its guardian are dead; it is free when \(owners.joined(by: ", ")), "
-                        + "which they have left, ends or is ended"))
+                    text: "the semq that held it and its guardian are dead; it is free when \(owners), which they have "
+                        + "left, ends or is ended"))
         }
         for holder in status.holders where holder.isStopped {
             guard let owner = LockOwner.of(LockSpace.hold(holder.slot), path), owner.isStopped else { continue }
