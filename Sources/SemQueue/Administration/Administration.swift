@@ -107,9 +107,7 @@ package struct Administration: QueueAdministration {
         return subject
     }
 
-    package func isAlive(_ number: Int64) -> Bool {
-        find(number, in: QueueStatus(of: file, through: gate.description)) != nil
-    }
+    package func isAlive(_ number: Int64) -> Bool { description.living().contains { $0.number == number } }
 
     /// Where nobody is left to be told.
     private func orphaned(_ party: Party) -> SemaphoreError {
