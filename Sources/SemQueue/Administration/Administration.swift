@@ -102,7 +102,12 @@ package struct Administration: QueueAdministration {
         }
         guard left else { return nil }
         switch subject {
-        case .holder(let party), .waiter(let party): wake(party)
+        case .holder(let party), .waiter(let party):
+            // A signal just before a call that blocks is lost.
+            for _ in 0..<10 where description.isAlive(ticket) {
+                wake(party)
+                usleep(3000)
+            }
         }
         return subject
     }

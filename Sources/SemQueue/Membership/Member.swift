@@ -74,6 +74,9 @@ struct Member {
     /// The path names another file now: begin anew there.
     struct Replaced: Error {}
 
+    /// Somebody has taken this waiter out of the queue.
+    struct Removal: Error { var note: Note }
+
     private init(
         _ path: String, _ request: Request, _ alarm: Alarm, _ observer: any WaitObserver, _ deadline: Duration?,
         _ kept: KeptOpen?, _ clock: @escaping BootTime.Clock
@@ -105,7 +108,12 @@ struct Member {
             switch try enter(free) {
             case .granted(let grant): return .granted(grant)
             case .refused(let busy): return .busy(busy)
-            case .waits(let ticket, let record): return try wait(ticket, record)
+            case .waits(let ticket, let record):
+                do {
+                    return try wait(ticket, record)
+                } catch let removal as Removal {
+                    return .removed(by: removal.note.by, reason: removal.note.reason)
+                }
             case .crowded(let ticket):
                 // A search through thousands of lines would hold everybody up under the mutex.
                 free = book.freeWaiterLine(for: ticket)

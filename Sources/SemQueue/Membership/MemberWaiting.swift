@@ -31,7 +31,7 @@ extension Member {
                 takePlaceAnew(ticket)
             }
             if now >= nextInspection {
-                if let note = Notes.forTicket(ticket, in: own) { return .removed(by: note.by, reason: note.reason) }
+                try checkNotes(to: ticket)
                 guard file.isInPlace() else { throw Replaced() }
                 mend(&record)
                 nextInspection = now + Self.inspects
@@ -69,9 +69,10 @@ extension Member {
             case .waitBehind(let next, let lookAfter):
                 place.isNext = false
                 let rest = turn.isFarBack ? (Duration.monotonic() - now) * Self.looksApart : .zero
-                let cameFree = block(max(lookAfter, rest), place) {
+                let (cameFree, wasSentFor) = block(max(lookAfter, rest), place) {
                     gate.await(LockSpace.place(next), alarm, $0)
                 }
+                if wasSentFor, !cameFree { nextInspection = now }
                 stand = cameFree ? .unknown : .behind(next)
             case .waitForSlot(let held, let lookAfter):
                 let isNew = stand != .next
@@ -82,7 +83,7 @@ extension Member {
                     isReady = true
                 }
                 stand = .next
-                offer = block(isNew ? min(lookAfter, Self.settles) : lookAfter, place) {
+                let (taken, wasSentFor) = block(isNew ? min(lookAfter, Self.settles) : lookAfter, place) {
                     if held == [0] {
                         let isOurs = own.lock(.write, LockSpace.holdAndDoorbell(0), alarm, $0)
                         return isOurs ? Offer(slot: 0, since: .now()) : nil
@@ -90,6 +91,8 @@ extension Member {
                     held.isEmpty ? alarm.sleep($0) : slots.await(held, alarm, $0)
                     return nil
                 }
+                offer = taken
+                if wasSentFor, offer == nil { nextInspection = now }
             case .claim:
                 // Seen free and yet not to be had: somebody is just changing it.
                 alarm.sleep(.milliseconds(1))
@@ -158,7 +161,9 @@ extension Member {
                 }
                 let sight = settledSight(&header, from: ticket, past: stopped)
                 let action = turn.look(sight, at: .monotonic())
-                guard case .claim(let slot) = action, !alarm.isRung, lock(slot) else { return .look(action) }
+                guard case .claim(let slot) = action, !alarm.isRung else { return .look(action) }
+                try checkNotes(to: ticket)
+                guard lock(slot) else { return .look(action) }
                 pass(sight.ahead, &header)
                 tellPassed(sight.ahead + stopped)
                 guard request.lease == nil else {
@@ -202,6 +207,7 @@ extension Member {
                 }
                 if let next = sight.ahead.first, !offer.past.contains(next) { return nil }
             }
+            try checkNotes(to: ticket)
             return try record(offer.slot, ticket, &header, at: offer.since)
         }
     }
@@ -218,14 +224,24 @@ extension Member {
     /// How often a waiter looks for a note to it, and whether the file and its own record are still in place.
     private static let inspects = Duration.milliseconds(240)
 
+    /// - Returns: what the call returned, and whether that was before its time.
     @discardableResult
-    private func block<Result>(_ lookAfter: Duration, _ place: LocalPlace, _ call: (Duration) -> Result) -> Result {
+    private func block<Result>(
+        _ lookAfter: Duration, _ place: LocalPlace, _ call: (Duration) -> Result
+    ) -> (Result, isEarly: Bool) {
         var limit = lookAfter
         if let look = observer.look(place) { limit = min(limit, look) }
         if let deadline { limit = min(limit, max(.zero, deadline - .monotonic())) }
         observer.blocks(true)
         defer { observer.blocks(false) }
-        return call(limit)
+        let end = Duration.monotonic() + limit
+        let result = call(limit)
+        return (result, .monotonic() < end)
+    }
+
+    /// Before a grant under the mutex, under which notes are put: one that was taken out is not let in.
+    private func checkNotes(to ticket: Ticket) throws {
+        if let note = Notes.forTicket(ticket, in: own) { throw Removal(note: note) }
     }
 
     /// Renders what a grant will write, and drops it: what a process does for the first time takes several

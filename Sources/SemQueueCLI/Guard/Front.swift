@@ -25,6 +25,8 @@ struct Front {
             switch received.signal {
             case Signals.alarm:
                 announcements.tell()
+                // Somebody has a message for whoever holds, which is the guardian.
+                if received.sender != guardian { kill(guardian, Signals.alarm) }
                 if stopWithCommand() { wasStopped = true }
             case SIGCHLD: break
             default:
