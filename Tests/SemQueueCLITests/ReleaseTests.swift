@@ -118,6 +118,53 @@ import Testing
         holder.stop()
     }
 
+    /// Its turn comes at the same time: either of both happens, and it is told which.
+    @Test(arguments: [0, 10, 30, 60, 100]) func aWaiterAtItsTurn(_ milliseconds: Int) throws {
+        let sandbox = try Sandbox()
+        let holder = try sandbox.holding()
+        let waiter = try sandbox.starting("acquire", "-q", "board.queue", "--", "sh", "-c", "echo ran; exit 5")
+        #expect(sandbox.queue { $0.waiting.count == 1 })
+        let release = try sandbox.starting("release", "board.queue", "--ticket", "2", "--reason", "not today")
+        usleep(UInt32(milliseconds * 1000))
+        holder.send(SIGTERM)
+        let (waited, released) = (waiter.wait(), release.wait())
+        if released.err.contains("took ") {
+            #expect(waited.status == .exited(76) && waited.out.isEmpty, "\(waited) \(released)")
+        } else {
+            #expect(waited.status != .exited(76) && waited.out == "ran\n", "\(waited) \(released)")
+        }
+        _ = holder.wait()
+    }
+
+    /// It is not its guardian's next look, a second later, that ends it.
+    @Test func aHolderIsToldAtOnce() throws {
+        let sandbox = try Sandbox()
+        let holder = try sandbox.starting("acquire", "-q", "q", "--", "sh", "-c", "sleep 0.9; echo natural > end")
+        #expect(sandbox.queue("q") { $0.holders.count == 1 })
+        _ = try sandbox.semq("release", "q", "--ticket", "1", "--reason", "now")
+        #expect(holder.wait().status == .exited(76))
+        #expect(!sandbox.exists("end"))
+    }
+
+    /// The first to go wakes the second, which looks once, and is called right behind that.
+    @Test func neighboursFarBackGoOneAfterTheOther() throws {
+        let sandbox = try Sandbox()
+        let holder = try sandbox.holding()
+        let waiters = try (1...20).map { _ in
+            try sandbox.starting("acquire", "-q", "board.queue", "--", "true")
+        }
+        #expect(sandbox.queue { $0.waiting.count == waiters.count })
+        for ticket in 16...20 {
+            let release = try sandbox.starting("release", "board.queue", "--ticket", "\(ticket)", "--reason", "x")
+            // By itself it would look 15 seconds later.
+            #expect(Event.happens(within: 8) { release.hasEnded })
+            #expect(release.wait().status == .exited(0))
+        }
+        for waiter in waiters { waiter.send(SIGTERM) }
+        for waiter in waiters { _ = waiter.wait() }
+        holder.stop()
+    }
+
     @Test func aTicketThatIsGoneIsRefused() throws {
         let sandbox = try Sandbox()
         _ = try sandbox.semq("acquire", "-q", "q", "--", "true")

@@ -205,6 +205,18 @@ import Testing
         #expect(sandbox.lines("log") == ["next", "head"])
     }
 
+    @Test func theNextOneIsToldWhenSomebodyUrgentComesBeforeIt() throws {
+        let sandbox = try Sandbox()
+        let holder = try sandbox.holding("q")
+        let next = try sandbox.waiting("q", as: "next")
+        #expect(Event.happens { next.err.contains("next in line") }, "\(next.err)")
+        let urgent = try sandbox.waiting("q", as: "urgent", "--priority", "5")
+        #expect(Event.happens { next.err.contains("q: 2nd in line; held by ") }, "\(next.err)")
+        holder.stop()
+        for waiter in [urgent, next] { #expect(waiter.wait().status == .exited(0)) }
+        #expect(sandbox.lines("log") == ["urgent", "next"])
+    }
+
     @Test func aStoppedWaiterIsSeenAndItIsToldThatItIsPassed() throws {
         let sandbox = try Sandbox()
         let holder = try sandbox.holding("q")

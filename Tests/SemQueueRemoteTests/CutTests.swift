@@ -248,21 +248,37 @@ import Testing
     }
 
     /// Its end counts, though the others have to wait for the lease; who had it should know.
-    @Test(arguments: Transport.allCases) func aTurnThatEndsDuringACut(_ transport: Transport) throws {
+    @Test(arguments: [5, 10], Transport.allCases) func aTurnThatEndsDuringACut(_ lease: Int, _ transport: Transport)
+        throws
+    {
         scene.transport = transport
-        let holder = try scene.holding("a", on: one, Self.steady)
+        let holder = try scene.holding("a", on: one, ["--lease", "\(lease)"])
         let next = try scene.waiting("b", on: two, Self.steady)
         try scene.bench.drop(one)
         #expect(Event.happens { holder.says("the connection is lost; the command is ended in") }, "\(holder.said)")
         try holder.leave()
         #expect(holder.running.wait().status == .exited(0), "\(holder.said)")
         let sentence =
-            "lab@bench:board.queue: the host could not be told that this turn is over; it keeps the slot until the lease of 10 s is "
-            + "over, or up to twice as long"
+            "lab@bench:board.queue: the host could not be told that this turn is over; it keeps the slot until the lease of "
+            + "\(lease) s is over, or up to twice as long"
         #expect(holder.said.last == "semq: \(sentence)", "\(holder.said)")
         #expect(Event.happens(within: 3 * Self.steadySeconds) { next.isIn }, "\(next.said)")
         try expectLeaves(next)
         expectOrder("a", "b")
+    }
+
+    /// It answers, and whoever looks for the fault should not look at the network.
+    @Test(arguments: Transport.allCases) func aHostThatLetsNobodyInAgain(_ transport: Transport) throws {
+        scene.transport = transport
+        let holder = try scene.holding("a", on: one)
+        let next = try scene.waiting("b", on: two)
+        #expect(try scene.bench.shell("mv ~/.ssh/authorized_keys ~/.ssh/aside", user: "lab").status == .exited(0))
+        try scene.bench.resetConnections()
+        let why = transport == .own ? "does not let lab log in" : "Permission denied"
+        #expect(holder.running.wait().status == .exited(76), "\(holder.said)")
+        #expect(holder.says("the lock is lost: ") && holder.said.last?.contains(why) == true, "\(holder.said)")
+        #expect(next.running.wait().status == .exited(77), "\(next.said)")
+        #expect(next.said.last?.contains(why) == true, "\(next.said)")
     }
 
     // MARK: the host's side

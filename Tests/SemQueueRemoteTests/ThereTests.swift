@@ -155,6 +155,19 @@ import Testing
         #expect(next.wait() == .init(status: .exited(0), out: "in\n", err: ""))
     }
 
+    /// A log-in shell that stands still is given a minute by those who wait for ever.
+    @Test(arguments: Transport.allCases) func theWayThereCountsAsWaiting(_ transport: Transport) throws {
+        scene.transport = transport
+        let wait = "until [ -e go ]; do sleep 0.1; done"
+        #expect(try scene.bench.shell("echo '\(wait)' >.bashrc", user: "lab").status == .exited(0))
+        let late = try start(["-w", "2"], "echo in")
+        #expect(Event.happens(within: 30) { late.hasEnded }, "\(late.err)")
+        let result = late.wait()
+        #expect(result.status == .exited(75) && result.out == "", "\(result)")
+        #expect(result.err.contains("lab@bench:board.queue: not granted in time"), "\(result)")
+        #expect(try scene.bench.shell("touch go", user: "lab").status == .exited(0))
+    }
+
     // MARK: cuts
 
     /// Cut again and again, nothing is lost and nothing is there twice.

@@ -57,9 +57,10 @@ final class LocalPlace: Place {
     /// Costs one read.
     func hasChanged() -> Bool {
         guard let header = Book.header(from: view) else { return false }
-        defer { seen = header }
+        defer { (seen, wasNext) = (header, isNext) }
+        // One that comes with a higher priority draws no token, but the head sees it.
         return seen?.lastToken != header.lastToken || seen?.pause != header.pause
-            || seen?.concurrency != header.concurrency
+            || seen?.concurrency != header.concurrency || wasNext && !isNext
     }
 
     func holders() -> QueueStatus { QueueStatus(of: file, through: view, withWaiting: false) }
@@ -68,6 +69,7 @@ final class LocalPlace: Place {
 
     /// It waits for a slot and behind nobody: whoever is ahead stands still.
     var isNext = false
+    private var wasNext = false
 
     /// How many wait ahead, by their records; up to ``certain`` of them are asked for in the kernel.
     func ahead() -> Int {

@@ -39,6 +39,8 @@ final class LeasedConversation {
     /// A connection that has ended is told of at once, one that is slow only after a while; new ones are tried sooner.
     private var cutIsTold = false
     private var attempts: [Attempt] = []
+    /// Why the host has refused a new connection, since the old one was cut: its key is another, or ours is none.
+    private(set) var refusal: SemaphoreError?
     /// What all attempts to resume are known by that are ours, or a process's that was forked from this one.
     private let lineage = Secret.random().text
     private var nextAttempt = Duration.zero
@@ -215,7 +217,7 @@ final class LeasedConversation {
         }
         if !isCut, let suspicion, now >= suspicion { begin(cutAt: oldestUnanswered ?? now) }
         guard let cutSince else { return advance(now) }
-        if lease.phase(at: now) == .over { return .ended(.cutOff) }
+        if lease.phase(at: now) == .over { return .ended(refusal.map(End.failed) ?? .cutOff) }
         if !cutIsTold, now >= cutSince + silence {
             cutIsTold = true
             return .cut
@@ -279,7 +281,7 @@ final class LeasedConversation {
         // What was sent by a connection that is given up is not answered by the one in its place.
         oldestUnanswered = nil
         guard let since = cutSince else { return nil }
-        cutSince = nil
+        (cutSince, refusal) = (nil, nil)
         // One that has asked to resume takes the place of the old connection, though that is back first.
         for attempt in attempts where attempt.askedToResume == nil { attempt.conversation.close() }
         attempts.removeAll { $0.askedToResume == nil }
@@ -320,7 +322,9 @@ final class LeasedConversation {
         for (index, attempt) in attempts.enumerated().reversed() {
             attempt.conversation.advance()
             switch attempt.conversation.state {
-            case .failed: remove(index)
+            case .failed(let error):
+                if error.code == .permission { refusal = error }
+                remove(index)
             case _ where now - (attempt.askedToResume ?? attempt.begun) > Self.attemptLasts: remove(index)
             case .greeting: break
             case .open where attempt.askedToResume == nil:

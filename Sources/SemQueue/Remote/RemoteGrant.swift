@@ -24,6 +24,10 @@ package final class RemoteGrant: Grant, @unchecked Sendable {
     private struct State {
         var loss: PermitLoss?
         var news: [String] = []
+        /// Why no new connection is to be had, where the host answers.
+        var refusal: String?
+        /// Lost, and only told.
+        var hasWarned = false
         var isDone = false
     }
 
@@ -57,11 +61,12 @@ package final class RemoteGrant: Grant, @unchecked Sendable {
     package func rehearseRelease() {}
 
     package func loss() -> PermitLoss? {
-        if let loss = state.withLock(\.loss) { return loss }
+        let (loss, refusal) = state.withLock { ($0.loss, $0.refusal) }
+        if let loss { return loss }
         let now = Duration.sinceBoot()
         guard let standsUntil, let killBy, now >= standsUntil else { return nil }
         let silence = now - standsUntil + options.lease * ClientLease.Phase.ending.start / 100
-        return .cutOff(why: Self.unanswered(silence), grace: max(.zero, killBy - now))
+        return .cutOff(why: refusal ?? Self.unanswered(silence), grace: max(.zero, killBy - now))
     }
 
     private static func unanswered(_ time: Duration) -> String { "no answer from the host for \(time.rounded)" }
@@ -104,6 +109,7 @@ package final class RemoteGrant: Grant, @unchecked Sendable {
         // At each heartbeat, so that all know what is proven.
         let event = session.next(alarm, within: min(session.lease.nextChange(at: now) - now, options.lease / 15))
         proven.advance(to: session.lease.proven)
+        state.withLock { $0.refusal = session.refusal?.message }
         switch event {
         case nil: return true
         case .cut:
@@ -148,6 +154,7 @@ package final class RemoteGrant: Grant, @unchecked Sendable {
     private func lose(_ loss: PermitLoss, _ changed: () -> Void) {
         if options.warnsOnly, case .cutOff(let why, _) = loss {
             let what = options.hasCommand ? "the command" : "what it is held for"
+            state.withLock { $0.hasWarned = true }
             return tell("\(path): the lock is lost: \(why); \(what) goes on, perhaps not alone", changed)
         }
         state.withLock { if $0.loss == nil { $0.loss = loss } }
@@ -168,12 +175,13 @@ package final class RemoteGrant: Grant, @unchecked Sendable {
             return state.isDone
         }
         guard !isDone else { return }
+        // Then there is worse to tell.
+        let isLost = loss() != nil || state.withLock(\.hasWarned)
         // Unheard, it costs the others the lease: the longer that is, the longer it is worth a try.
         let limit = max(.seconds(3), session.lease.length / 4)
         let (isHeard, conversation) = session.farewell(within: limit)
         if let conversation { host.keep(conversation) }
-        // Otherwise there is worse to tell.
-        guard !isHeard, loss() == nil, session.lease.phase(at: .sinceBoot()) < .over else { return }
+        guard !isHeard, !isLost else { return }
         let lease = session.lease.length.rounded
         state.withLock {
             $0.news.append(

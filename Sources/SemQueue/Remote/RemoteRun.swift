@@ -21,6 +21,20 @@ package struct RemoteRun {
         }
     }
 
+    /// Connects, before the command is sent.
+    /// - Returns: false where the limit has passed before.
+    /// - Throws: ``SemaphoreError`` where the host can't be reached.
+    package static func connect(
+        to semaphore: RemoteSemaphore, within limit: Duration, tell: (String) -> Void
+    ) throws -> Bool {
+        do {
+            semaphore.host.keep(try semaphore.converse(Alarm(), deadline: .monotonic() + limit, tell))
+            return true
+        } catch Gate.Failure.timedOut {
+            return false
+        }
+    }
+
     /// How the command ended.
     package enum End: Equatable, Sendable {
         case exited(Int32)

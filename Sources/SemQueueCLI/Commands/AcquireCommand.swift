@@ -113,7 +113,7 @@ struct AcquireCommand {
     }
 
     func run() throws -> ExitCode {
-        if let there { return try there.run() }
+        if let there { return try there.run() ?? refusal(.timedOut, semaphores[0]) }
         let inherited = InheritedSignals()
         let guarded = command.map { GuardedCommand($0, inherited: inherited) }
         let held = Nesting(environment: Environment.value(Nesting.variable))

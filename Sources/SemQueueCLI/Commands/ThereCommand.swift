@@ -5,14 +5,17 @@ internal import SemQueue
 /// `semq acquire --there`: the command runs on the semaphore's host, under `semq acquire` there.
 struct ThereCommand {
     private let semaphore: RemoteSemaphore
-    private let remote: RemoteRun
+    /// Beside how long to wait.
+    private let options: [[UInt8]]
+    /// The semaphore as it is named there, and the command.
+    private let operands: [[UInt8]]
+    private let limit: Duration?
     private let isQuiet: Bool
 
     /// Options that mean the same there.
     private static let passedOn = [
-        "conflict-exit-code", "wait", "timeout", "priority", "concurrency", "existing", "any-filesystem", "nonblock",
-        "nb",
-        "quiet", "verbose",
+        "conflict-exit-code", "priority", "concurrency", "existing", "any-filesystem", "nonblock", "nb", "quiet",
+        "verbose",
     ]
 
     init(_ options: Options, _ semaphores: [any NamedSemaphore], _ request: Request) throws {
@@ -31,20 +34,32 @@ struct ThereCommand {
         }
         words.append(Array("--description=\(request.description)".utf8))
         if let line = options.word("command") { words += [Array("--command".utf8), Self.bytes(line)] }
-        words.append(Array(semaphore.localName.utf8))
-        if options.trailing != nil { words += [Array("--".utf8)] + options.trailingWords.map(Self.bytes) }
-        remote = try RemoteRun(semaphore, words: words)
+        self.options = words
+        let trailing = options.trailing == nil ? [] : [Array("--".utf8)] + options.trailingWords.map(Self.bytes)
+        operands = [Array(semaphore.localName.utf8)] + trailing
+        limit = request.limit.flatMap { $0 > .zero ? $0 : nil }
+        _ = try remote(waiting: limit)
+    }
+
+    private func remote(waiting limit: Duration?) throws -> RemoteRun {
+        let wait = limit.map { [Array("--wait=\(max(0, Double($0.nanoseconds) / 1e9))".utf8)] } ?? []
+        return try RemoteRun(semaphore, words: options + wait + operands)
     }
 
     private static func bytes(_ word: Options.Word) -> [UInt8] {
         UnsafeRawBufferPointer(start: word, count: strlen(word)).map { $0 }
     }
 
-    func run() throws -> ExitCode {
+    /// - Returns: nil where the time to wait was over before the host could be asked.
+    func run() throws -> ExitCode? {
+        let begun = Duration.monotonic()
+        let tell: (String) -> Void = { if !isQuiet { Terminal.say($0) } }
+        if let limit, try !RemoteRun.connect(to: semaphore, within: limit, tell: tell) { return nil }
+        let remote = try remote(waiting: limit.map { $0 - (.monotonic() - begun) })
         // A stop from the terminal would stop the heartbeats, and with them the lease.
         let signals = (Signals.forwarded + [SIGTSTP]).filter { !semq_signal_is_ignored($0) && $0 != SIGWINCH }
         semq_signal_default(SIGPIPE, true)
-        switch try remote.run(forwarding: signals, tell: { if !isQuiet { Terminal.say($0) } }) {
+        switch try remote.run(forwarding: signals, tell: tell) {
         case .exited(let code): return ExitCode(rawValue: code)
         case .signaled(let signal):
             semq_die_by(signal)
