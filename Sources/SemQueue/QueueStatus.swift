@@ -63,7 +63,7 @@ extension QueueStatus {
     package init(path: String, anyFilesystem: Bool = true) throws {
         let options = QueueFile.Options(create: false, anyFilesystem: anyFilesystem, readOnly: true)
         let (file, description, _) = try QueueFile.open(path, options)
-        try Book(file: file, description: description, made: false).checkIsQueue()
+        try Book(file: file, description: description).checkIsQueue()
         self.init(of: file, through: description)
     }
 
@@ -97,7 +97,7 @@ extension QueueStatus {
                 && LockOwner.isOrphaned(holders[index].party, locking: slot, in: inode)
         }
         if let header, isRemote {
-            let book = Book(file: file, description: description, made: false, clock: clock)
+            let book = Book(file: file, description: description, clock: clock)
             let tombstones = Self.tombstones(book, header)
             let cutOff = tombstones.kept.map(Holder.init)
             holders.removeAll { holder in cutOff.contains { $0.slot == holder.slot } }

@@ -58,6 +58,18 @@ import Testing
     }
 
     /// Who holds and who waits write their records again, not onto those of others who came meanwhile.
+    /// Within a second its record is written again.
+    @Test func aHolderWhoseRecordIsGoneIsFoundByItsTicket() throws {
+        let sandbox = try Sandbox()
+        let holder = try sandbox.starting("acquire", "-q", "board.queue", "--", "sleep", "60")
+        #expect(Event.happens { (try? sandbox.semq("status", "board.queue").out.contains("sleep 60")) == true })
+        let damage = "yes x | head -c 512 | dd of=board.queue bs=512 seek=32 conv=notrunc status=none"
+        let release = "semq release board.queue --ticket 1 --reason night"
+        let result = try sandbox.shell("\(damage); \(release)")
+        #expect(result.status == .exited(0), "\(result.err)")
+        #expect(holder.wait().status == .exited(76))
+    }
+
     @Test func recordsAreWrittenAgain() throws {
         let sandbox = try Sandbox()
         let names = ["holder", "head", "second"]

@@ -18,11 +18,24 @@ import Testing
         #expect(result.status == .exited(73))
         #expect(result.err == "semq: mounted/board.queue: can't write the queue file: No space left on device\n")
         #expect(!sandbox.exists("ran"))
+        // Nor by the next one, which finds an empty file.
+        #expect(try sandbox.semq("acquire", "mounted/board.queue", "--", "touch", "ran") == result)
+        #expect(!sandbox.exists("ran"))
         // What is left is as if it had only been touched, and becomes a queue when there is room.
         #expect(sandbox.read("mounted/board.queue").isEmpty)
         #expect(try sandbox.shell("mount -o remount,size=1m \(sandbox.path("mounted"))").status == .exited(0))
         #expect(try sandbox.semq("acquire", "-q", "mounted/board.queue", "--", "true").status == .exited(0))
         #expect(try sandbox.semq("status", "mounted/board.queue").out == "mounted/board.queue: free, nobody waits\n")
+    }
+
+    @Test func doctorSaysThatNoneCanBeMade() throws {
+        guard Machine.has(.root) else { return }
+        let sandbox = try disk("64k")
+        #expect(try sandbox.semq("doctor", "mounted").status == .exited(0))
+        _ = try sandbox.shell("dd if=/dev/zero of=mounted/filler bs=4k 2>/dev/null")
+        let doctor = try sandbox.semq("doctor", "mounted")
+        #expect(doctor.status == .exited(65))
+        #expect(doctor.out.hasPrefix("BAD   folder       mounted: No space left on device; no queue"), "\(doctor.out)")
     }
 
     /// The disk fills up at another point each time: between the records of holders, which have their

@@ -43,7 +43,7 @@ package struct Administration: QueueAdministration {
         _ body: (inout Header) -> (History.Event, [(String, JSON)])
     ) throws -> QueueChange {
         let change = try locked {
-            let book = Book(file: file, description: description, made: made)
+            let book = Book(file: file, description: description)
             var header: Header
             var isNew = false
             switch try book.header(concurrency: nil) {
@@ -102,17 +102,18 @@ package struct Administration: QueueAdministration {
         }
         guard left else { return nil }
         switch subject {
-        case .holder(let party), .waiter(let party):
-            // A signal just before a call that blocks is lost.
-            for _ in 0..<10 where description.isAlive(ticket) {
-                wake(party)
-                usleep(3000)
-            }
+        case .holder(let party), .waiter(let party): wake(party)
         }
         return subject
     }
 
-    package func isAlive(_ number: Int64) -> Bool { description.living().contains { $0.number == number } }
+    /// Calls a waiter again: a signal just before a call that blocks is lost.
+    package func isAlive(_ number: Int64) -> Bool {
+        guard let ticket = description.living().first(where: { $0.number == number }) else { return false }
+        let book = Book(file: file, description: description)
+        if let waiter = WaiterLine.record(of: ticket, in: book) { wake(waiter.party) }
+        return true
+    }
 
     /// Where nobody is left to be told.
     private func orphaned(_ party: Party) -> SemaphoreError {
@@ -127,7 +128,12 @@ package struct Administration: QueueAdministration {
         if let holder = status.holders.first(where: { $0.ticket.number == number && description.isAlive($0.ticket) }) {
             return (holder.ticket, .holder(holder.party))
         }
-        return status.waiting.first { $0.ticket.number == number }.map { ($0.ticket, .waiter($0.party)) }
+        if let waiter = status.waiting.first(where: { $0.ticket.number == number }) {
+            return (waiter.ticket, .waiter(waiter.party))
+        }
+        // One that holds, and whose record can't be read.
+        let isUnknown = status.holders.contains { $0.party == .unknown }
+        return isUnknown ? description.living().first { $0.number == number }.map { ($0, .holder(.unknown)) } : nil
     }
 
     /// Saves a member the wait until its next look. The signal is one that is ignored unless asked for,

@@ -29,10 +29,7 @@ package struct Diagnosis {
 
     /// Looks at a folder where queues may be made.
     package static func ofFolder(_ folder: String) -> [Finding] {
-        var info = stat()
-        let flaw =
-            stat(folder, &info) != 0 || access(folder, W_OK | X_OK) != 0
-            ? String(cString: strerror(errno)) : info.st_nlink == 0 ? "has been deleted" : nil
+        let flaw = flaw(of: folder)
         var findings = [
             Finding(
                 subject: "folder", verdict: flaw == nil ? .good : .bad,
@@ -105,6 +102,18 @@ package struct Diagnosis {
         return findings
     }
 
+    /// Why no queue can be made in a folder; nil where one can.
+    private static func flaw(of folder: String) -> String? {
+        var info = stat()
+        guard stat(folder, &info) == 0, access(folder, W_OK | X_OK) == 0 else {
+            return String(cString: strerror(errno))
+        }
+        if info.st_nlink == 0 { return "has been deleted" }
+        var disk = statvfs()
+        let isFull = statvfs(folder, &disk) == 0 && disk.f_blocks > 0 && disk.f_bavail == 0
+        return isFull ? String(cString: strerror(ENOSPC)) : nil
+    }
+
     private static func absence(of path: String, from folder: String) -> Finding {
         if access(folder, F_OK) != 0 { return bad("file", "\(path): there is no folder \(folder)") }
         if access(folder, W_OK | X_OK) != 0 {
@@ -163,7 +172,7 @@ package struct Diagnosis {
     private static func records(_ file: QueueFile, _ description: Description) -> Finding {
         guard let header = Book.header(from: description) else {
             do throws(SemaphoreError) {
-                try Book(file: file, description: description, made: false).checkIsQueue()
+                try Book(file: file, description: description).checkIsQueue()
             } catch {
                 return bad("records", error.message)
             }
@@ -189,7 +198,7 @@ package struct Diagnosis {
     }
 
     private static func isForeign(_ file: QueueFile, _ description: Description) -> Bool {
-        (try? Book(file: file, description: description, made: false).checkIsQueue()) == nil
+        (try? Book(file: file, description: description).checkIsQueue()) == nil
     }
 
     /// Nil where there is room.

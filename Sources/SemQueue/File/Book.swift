@@ -4,8 +4,6 @@ internal import Glibc
 struct Book {
     let file: QueueFile
     let description: Description
-    /// The file was made by this process just now.
-    let made: Bool
     var clock = BootTime.clock
 
     enum Found {
@@ -91,9 +89,7 @@ struct Book {
         let content = header.line + header.line + Array(repeatElement(Self.blank, count: lines - 2).joined())
         guard !QueueFile.write(content, at: 0, to: description) else { return header }
         let error = SemaphoreError.system(.cannotCreate, "can't write", file.path)
-        // A file that others may rely on already is used without records; a fresh one is refused, and
-        // left empty as if it had only been touched.
-        guard made else { return header }
+        // Nobody relies on an empty one yet: it is refused, and left as if it had only been touched.
         ftruncate(description.descriptor, 0)
         throw error
     }

@@ -14,7 +14,6 @@ struct Member {
     let file: QueueFile
     let own: Description
     let gate: Gate
-    private let made: Bool
     private let party: Party
     private let history: History
     private let clock: BootTime.Clock
@@ -88,11 +87,11 @@ struct Member {
         self.observer = observer
         self.deadline = deadline
         if let (file, own) = kept?.takeOwn() {
-            (self.file, self.own, made) = (file, own, false)
+            (self.file, self.own) = (file, own)
         } else {
             let options = QueueFile.Options(
                 create: !request.existing, absence: ", and --existing makes none", anyFilesystem: request.anyFilesystem)
-            (file, own, made) = try QueueFile.open(path, options)
+            (file, own, _) = try QueueFile.open(path, options)
         }
         gate = try kept?.takeGate(of: file) ?? Gate(description: file.reopen())
         history = kept?.history ?? History(of: path)
@@ -200,7 +199,7 @@ struct Member {
                 + "the place in line counts all the same")
     }
 
-    var book: Book { Book(file: file, description: own, made: made, clock: clock) }
+    var book: Book { Book(file: file, description: own, clock: clock) }
 
     /// The header, made or recovered where it must be. Under the mutex.
     func openBook(isMember: Bool = false) throws -> Header {
