@@ -74,12 +74,14 @@ package struct Administration: QueueAdministration {
     /// - Parameter lost: what the history tells of a holder whose turn nobody ends: its lease has run out.
     func remove(ticket number: Int64, reason: String, grace: Duration, lost: History.Tail?) throws -> QueueMember? {
         let status = QueueStatus(of: file, through: gate.description)
-        guard let (ticket, subject) = find(number, in: status) else { return nil }
+        guard case (let ticket, var subject)? = find(number, in: status) else { return nil }
         if let holder = status.holders.first(where: { $0.ticket == ticket }), holder.isOrphaned {
             throw orphaned(holder.party)
         }
         let left = try locked { () -> Bool in
             guard description.isAlive(ticket) else { return false }
+            // Granted since it was looked for: it has begun.
+            if case .waiter(let party) = subject, isHolding(ticket) { subject = .holder(party) }
             guard let header = Book.header(from: description) else {
                 throw SemaphoreError(.io, "\(file.path): the queue's header is damaged; `semq set` it first")
             }
@@ -113,6 +115,10 @@ package struct Administration: QueueAdministration {
         let book = Book(file: file, description: description)
         if let waiter = WaiterLine.record(of: ticket, in: book) { wake(waiter.party) }
         return true
+    }
+
+    private func isHolding(_ ticket: Ticket) -> Bool {
+        QueueStatus(of: file, through: gate.description, withWaiting: false).holders.contains { $0.ticket == ticket }
     }
 
     /// Where nobody is left to be told.
