@@ -21,6 +21,8 @@ public struct QueueStatus: Hashable, Sendable {
         /// Its `semq` and the guardian of that were both killed: what they have started holds until it ends, and there is
         /// nobody who could be told to end it. Known of those that can be looked at, on the queue's own host.
         public var isOrphaned = false
+        /// What its guardian tells of the turn, such as what still runs of a command that has ended; nil: nothing.
+        public var remark: String?
     }
 
     public struct Waiter: Hashable, Sendable {
@@ -115,7 +117,11 @@ extension QueueStatus {
         var record: SlotRecord?
         for attempt in 0..<5 {
             record = QueueFile.record(SlotRecord.self, at: line, from: description)
-            if let holder = record?.holder { return Holder(holder, slot: slot) }
+            if let holder = record?.holder {
+                var found = Holder(holder, slot: slot)
+                found.remark = Remark.on(slot, token: holder.token, in: description)
+                return found
+            }
             if attempt < 4 { usleep(500) }
         }
         return Holder(

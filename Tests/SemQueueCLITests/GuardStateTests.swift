@@ -1,3 +1,4 @@
+import Glibc
 import Testing
 
 @testable import SemQueueCLI
@@ -6,16 +7,78 @@ import Testing
 @Suite struct GuardStateTests {
     private typealias Step = (event: GuardState.Event, at: Duration, action: GuardState.Action)
 
-    private func check(_ steps: [Step], location: SourceLocation = #_sourceLocation) {
-        var state = GuardState()
+    private func check(
+        _ state: GuardState = GuardState(), _ steps: [Step], location: SourceLocation = #_sourceLocation
+    ) {
+        var state = state
         for (index, step) in steps.enumerated() {
             #expect(state.handle(step.event, at: step.at) == step.action, "step \(index)", sourceLocation: location)
         }
     }
 
-    @Test func theEndOfTheCommandEndsTheTurnWhateverItLeftBehind() {
-        check([(.tick, .zero, .none), (.commandEnded, .seconds(1), .finish)])
+    // MARK: how long a turn lasts
+
+    @Test func theTurnLastsUntilNobodyIsLeftOfTheCommand() {
+        check([
+            (.tick, .zero, .none), (.commandEnded, .seconds(1), .look), (.left(true), .seconds(1), .none),
+            (.tick, .seconds(2), .look), (.left(true), .seconds(2), .none),
+            (.tick, .seconds(3), .look), (.left(false), .seconds(3), .finish),
+        ])
+        check([(.commandEnded, .zero, .look), (.left(true), .zero, .none), (.treeEnded, .seconds(1), .finish)])
     }
+
+    @Test func theEndOfTheCommandIsEnoughWhereThatIsAskedFor() {
+        check(GuardState(until: .command), [(.commandEnded, .seconds(1), .finish)])
+        check(
+            GuardState(until: .command), [(.told(SIGTERM), .zero, .pass(SIGTERM)), (.commandEnded, .seconds(1), .finish)])
+    }
+
+    @Test func whoeverIsToldToEndLeavesNobodyBehind() {
+        check(
+            GuardState(grace: .seconds(3)),
+            [
+                (.told(SIGTERM), .zero, .pass(SIGTERM)), (.tick, .seconds(100), .none),
+                (.commandEnded, .seconds(100), .terminateTree), (.tick, .seconds(102), .none),
+                (.tick, .seconds(103), .killTree), (.treeEnded, .seconds(104), .finish),
+            ])
+        // A guardian that had passed it on was killed.
+        check(GuardState(isToldToEnd: true), [(.commandEnded, .zero, .terminateTree)])
+    }
+
+    @Test(arguments: [SIGINT, SIGQUIT, SIGUSR1, SIGALRM]) func noOtherSignalEndsWhatIsLeft(_ signal: Int32) {
+        check([
+            (.told(signal), .zero, .pass(signal)), (.commandEnded, .seconds(1), .look), (.left(true), .seconds(1), .none),
+        ])
+    }
+
+    @Test func aHangUpReachesWhatIsLeftAndEndsNobody() {
+        check([
+            (.told(SIGHUP), .zero, .pass(SIGHUP)), (.commandEnded, .seconds(1), .hangUp), (.left(true), .seconds(1), .none),
+            (.told(SIGHUP), .seconds(2), .hangUp), (.tick, .seconds(99), .look),
+        ])
+    }
+
+    @Test(arguments: [SIGINT, SIGQUIT, SIGTERM]) func whatIsLeftIsEndedByASignal(_ signal: Int32) {
+        check([
+            (.commandEnded, .zero, .look), (.left(true), .zero, .none), (.told(signal), .seconds(9), .terminateTree),
+            (.tick, .seconds(13), .none), (.tick, .seconds(14), .killTree), (.tick, .seconds(15), .killTree),
+            (.treeEnded, .seconds(15), .finish),
+        ])
+    }
+
+    @Test func anyOtherSignalIsNotForWhatIsLeft() {
+        check([(.commandEnded, .zero, .look), (.left(true), .zero, .none), (.told(SIGUSR1), .seconds(1), .none)])
+    }
+
+    @Test func aLossEndsWhatIsLeftToo() {
+        check([
+            (.commandEnded, .zero, .look), (.left(true), .zero, .none),
+            (.lost(grace: .seconds(2)), .seconds(1), .terminateTree), (.left(true), .seconds(2), .none),
+            (.tick, .seconds(3), .killTree), (.treeEnded, .seconds(4), .finish),
+        ])
+    }
+
+    // MARK: a permit that is gone
 
     @Test func aLossAsksTheTreeToEndAndKillsItAfterTheGrace() {
         check([
@@ -64,11 +127,37 @@ import Testing
         ])
     }
 
+    @Test func aCommandThatCleansUpIsToldWhatElseComes() {
+        check([
+            (.lost(grace: .seconds(5)), .zero, .terminateTree), (.told(SIGINT), .seconds(1), .pass(SIGINT)),
+            (.tick, .seconds(5), .killTree), (.told(SIGINT), .seconds(6), .none),
+        ])
+    }
+
+    // MARK: when to look again
+
     @Test func theGuardianWakesInTimeToKill() {
         var state = GuardState()
         #expect(state.nextTick(at: .zero) == .seconds(1))
         _ = state.handle(.lost(grace: .milliseconds(50)), at: .zero)
         #expect(state.nextTick(at: .milliseconds(20)) == .milliseconds(30))
         #expect(state.nextTick(at: .seconds(9)) == .milliseconds(1))
+    }
+
+    @Test func whoseEndIsNotHeardOfIsLookedForOften() {
+        var state = GuardState()
+        _ = state.handle(.commandEnded, at: .zero)
+        #expect(state.nextTick(at: .seconds(1), hears: true) == .seconds(1))
+        #expect(state.nextTick(at: .seconds(1), hears: false) == .milliseconds(200))
+    }
+
+    /// One that may not be killed by us may go on for hours.
+    @Test func whoOutlivesTheKillIsKilledEverMoreRarely() {
+        var state = GuardState()
+        _ = state.handle(.lost(grace: .zero), at: .zero)
+        #expect(state.handle(.tick, at: .seconds(10)) == .killTree)
+        #expect(state.nextTick(at: .seconds(10)) == .milliseconds(20))
+        #expect(state.nextTick(at: .seconds(11)) == .milliseconds(100))
+        #expect(state.nextTick(at: .seconds(60)) == .seconds(1))
     }
 }

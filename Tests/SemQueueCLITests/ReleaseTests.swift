@@ -23,7 +23,7 @@ import Testing
         #expect(result.err.wholeMatch(of: /semq: q: ended the turn of \S+@\S+: flashing\n/) != nil)
         let ended = semq.wait()
         #expect(ended.status == .exited(76))
-        #expect(ended.err.contains(/semq: q: \S+@\S+ has ended this turn: fire drill; the command is ended\n/))
+        #expect(ended.err.contains(/semq: q: \S+@\S+ has ended this turn: fire drill; the command is told to end\n/))
         #expect(sandbox.read("cleaned") == "cleaned\n", "it had time to clean up")
         #expect(try isGone(sandbox, "pid"))
         #expect(try sandbox.isFree("q"))
@@ -78,7 +78,7 @@ import Testing
         #expect(try release(sandbox, 1).status == .exited(0))
         let ended = semq.wait()
         #expect(ended.status == .exited(76))
-        #expect(ended.err.contains(" has ended this turn: fire drill; the command is ended\n"))
+        #expect(ended.err.contains(" has ended this turn: fire drill; the command is told to end\n"))
         for name in ["pid", "child"] { #expect(try isGone(sandbox, name)) }
         #expect(try sandbox.isFree("q"))
     }

@@ -23,7 +23,7 @@ import Testing
         #expect(
             result.err.contains(
                 "semq: board.queue: the lock is lost, because the queue file was deleted or replaced "
-                    + "while it was held; the command is ended\n"))
+                    + "while it was held; the command is told to end\n"))
         #expect(sandbox.lines("log") == ["in", "asked"])
     }
 

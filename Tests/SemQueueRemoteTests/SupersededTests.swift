@@ -64,7 +64,7 @@ import Testing
         #expect(Event.happens { holder.hasEnded }, "\(holder.err)")
         #expect(holder.wait().status == .exited(76), "\(holder.err)")
         #expect(
-            holder.err.contains("semq: bench:\(queue): the lock is lost: \(Self.says); the command is ended"),
+            holder.err.contains("semq: bench:\(queue): the lock is lost: \(Self.says); the command is told to end"),
             "\(holder.err)")
         #expect(Machine.state(of: command) == nil)
         try expectHolds(other)

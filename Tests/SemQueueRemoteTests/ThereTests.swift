@@ -82,7 +82,7 @@ import Testing
         let release = try scene.client("two").start(["semq", "release", Self.queue] + words).wait()
         #expect(release.status == .exited(0), "\(release)")
         #expect(first.wait().status == .exited(76))
-        let end = "semq: lab@bench:board.queue: root@two has ended this turn: fire drill; the command is ended\n"
+        let end = "semq: lab@bench:board.queue: root@two has ended this turn: fire drill; the command is told to end\n"
         #expect(first.err.hasSuffix(made + end), "\(first.err)")
         #expect(second.wait().out == "in\n")
     }

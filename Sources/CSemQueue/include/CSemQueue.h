@@ -122,6 +122,22 @@ int64_t semq_filesystem(int fd);
 /// A descriptor that is readable while one of the blocked signals is pending, or -1.
 int semq_signal_descriptor(const int *signals, int count);
 
+// MARK: tree.c: the processes below this one
+
+/// When a process was started, in clock ticks since boot, or 0 where /proc doesn't tell.
+uint64_t semq_process_start(int pid);
+
+/// Sends a signal to the process that has this number and was started then (0: whenever), by a pidfd, so that nobody
+/// gets it who was given the number since. Returns 0 or errno.
+int semq_signal_process(int pid, uint64_t start, int signal);
+
+/// How many children this process's first thread has beside those spared, or -1 where /proc doesn't tell.
+int semq_other_children(const int *spared, int count);
+
+/// Kills the children of this process's first thread, but for those spared, and reaps those that have ended, but for
+/// `kept`. Returns how many have not ended yet, or -1 where /proc doesn't tell.
+int semq_kill_children(const int *spared, int count, int kept);
+
 // MARK: a word of memory that several processes or threads share, written and read at once
 
 static inline void semq_word_set(int64_t *word, int64_t value) { __atomic_store_n(word, value, __ATOMIC_RELEASE); }

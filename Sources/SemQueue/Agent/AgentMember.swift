@@ -66,7 +66,11 @@ final class AgentMember: AgentTask {
     }
 
     func take(_ message: Message) {
-        if message.verb == "take" { waiting.confirmed(message.integer("number") ?? 0) }
+        switch message.verb {
+        case "take": waiting.confirmed(message.integer("number") ?? 0)
+        case "remark": grant?.remark(message["text"] ?? "")
+        default: break
+        }
     }
 
     func client(isThere: Bool) {

@@ -41,6 +41,10 @@ struct QueueFile: Sendable {
     static let slotLines = 32..<(32 + LockSpace.maximumConcurrency)
     static let maximumWaiting = 4096
     static let waiterLines = slotLines.upperBound..<(slotLines.upperBound + maximumWaiting)
+    /// What older readers don't know of stands behind all that they do; a region is left for what else a slot has.
+    static let remarkLines =
+        (waiterLines.upperBound + LockSpace.maximumConcurrency)..<(waiterLines.upperBound
+        + 2 * LockSpace.maximumConcurrency)
 
     // MARK: opening
 

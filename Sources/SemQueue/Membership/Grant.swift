@@ -31,6 +31,9 @@ package protocol Grant: AnyObject, Sendable {
     /// Begins to keep a permit whose keeper was killed.
     func takeOver()
 
+    /// Tells those who look at the queue what its description doesn't say, such as what of the command still runs.
+    func remark(_ text: String)
+
     /// Renders what a release will write, and drops it.
     func rehearseRelease()
     /// Gives the permit back, in whichever process it is called.
@@ -45,6 +48,7 @@ extension Grant {
     package var standsUntil: Duration? { nil }
     package var killBy: Duration? { nil }
     package func news() -> [String] { [] }
+    package func remark(_ text: String) {}
     package func keep(_ changed: @escaping @Sendable () -> Void) throws(SemaphoreError) {}
     package func letAlone() {}
     package func takeOver() {}

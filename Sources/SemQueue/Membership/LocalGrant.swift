@@ -83,6 +83,13 @@ package final class LocalGrant: Grant {
         record(holder(expires: expires, isSilent: isSilent))
     }
 
+    package func remark(_ text: String) {
+        isRecorded.withLock { isRecorded in
+            guard isRecorded else { return }
+            Remark(queue: queue, token: token, text: text).write(of: slot, to: description)
+        }
+    }
+
     private func record(_ holder: SlotRecord.Holder) {
         isRecorded.withLock { isRecorded in
             guard isRecorded else { return }

@@ -38,6 +38,7 @@ final class LocalPlace: Place {
     private let file: QueueFile
     private let view: Description
     private var seen: Header?
+    private var seenRemarks: [UInt8] = []
 
     init(_ ticket: Ticket, file: QueueFile, own: Description, gate: Gate) {
         self.ticket = ticket
@@ -54,13 +55,14 @@ final class LocalPlace: Place {
             slotLength: slot.length, privateDescriptor: view.descriptor)
     }
 
-    /// Costs one read.
+    /// Costs two reads.
     func hasChanged() -> Bool {
         guard let header = Book.header(from: view) else { return false }
-        defer { (seen, wasNext) = (header, isNext) }
+        let remarks = Remark.all(header.concurrency, from: view)
+        defer { (seen, seenRemarks, wasNext) = (header, remarks, isNext) }
         // One that comes with a higher priority draws no token, but the head sees it.
         return seen?.lastToken != header.lastToken || seen?.pause != header.pause
-            || seen?.concurrency != header.concurrency || wasNext && !isNext
+            || seen?.concurrency != header.concurrency || wasNext && !isNext || seenRemarks != remarks
     }
 
     func holders() -> QueueStatus { QueueStatus(of: file, through: view, withWaiting: false) }

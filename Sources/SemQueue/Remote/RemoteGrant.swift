@@ -29,6 +29,8 @@ package final class RemoteGrant: Grant, @unchecked Sendable {
         /// Lost, and only told.
         var hasWarned = false
         var isDone = false
+        var remark: String?
+        var isRemarkSent = true
     }
 
     init?(_ message: Message, _ semaphore: RemoteSemaphore, _ session: LeasedConversation) {
@@ -106,6 +108,11 @@ package final class RemoteGrant: Grant, @unchecked Sendable {
         if session.lease.phase(at: now) >= .ending, loss() == nil, !options.warnsOnly {
             lose(Self.unanswered(now - session.lease.proven), changed)
         }
+        let remark: String? = state.withLock { state in
+            defer { if !session.isCut { state.isRemarkSent = true } }
+            return session.isCut || state.isRemarkSent ? nil : state.remark
+        }
+        if let remark { session.send(Message("remark", [("text", remark)])) }
         // At each heartbeat, so that all know what is proven.
         let event = session.next(alarm, within: min(session.lease.nextChange(at: now) - now, options.lease / 15))
         proven.advance(to: session.lease.proven)
@@ -120,6 +127,7 @@ package final class RemoteGrant: Grant, @unchecked Sendable {
                 tell("\(path): the connection is lost; \(what) in \(left.rounded) unless it is back", changed)
             }
         case .resumed(let time, let isNews):
+            state.withLock { $0.isRemarkSent = $0.remark == nil }  // it may have been lost with the old connection
             if isNews { tell("\(path): connected again after \(time.rounded)", changed) }
         case .ended(let end):
             switch end {
@@ -164,6 +172,11 @@ package final class RemoteGrant: Grant, @unchecked Sendable {
     private func tell(_ text: String, _ changed: () -> Void) {
         state.withLock { $0.news.append(text) }
         changed()
+    }
+
+    package func remark(_ text: String) {
+        state.withLock { ($0.remark, $0.isRemarkSent) = (text.bounded, false) }
+        keeper?.alarm.nudge()
     }
 
     // MARK: giving back

@@ -1,91 +1,143 @@
+internal import CSemQueue
 internal import Glibc
 
-/// The processes that descend from one, as /proc tells.
+/// The processes that descend from this one, as /proc tells.
 package enum ProcessTree {
-    /// All living descendants of `root`, parents before children. Zombies are left out, and so are those that
-    /// carry our links to other hosts, with all below them.
-    package static func descendants(of root: Int32) -> [Int32] {
+    package typealias Process = ProcessTable.Process
+
+    // MARK: looking
+
+    /// All living descendants of this process, parents before children, without those that carry our links to other
+    /// hosts and all below them.
+    ///
+    /// A process that is handed to another parent while /proc is read may be missing: what rests on nobody's being
+    /// there takes ``left(in:everySession:)``.
+    /// - Returns: nil where /proc is not mounted.
+    package static func descendants() -> [Process]? { table()?.descendants(of: getpid(), except: Carriers.all) }
+
+    /// What is left of a command: its living descendants, which are ours since its end, in one of its sessions.
+    /// - Parameters:
+    ///   - sessions: those that the command was in.
+    ///   - everySession: daemons, which have left them, count too.
+    /// - Returns: nil where /proc is not mounted.
+    package static func left(in sessions: Set<Int32>, everySession: Bool) -> [Process]? {
         let carriers = Carriers.all
-        var children: [Int32: [Int32]] = [:]
-        for (pid, parent) in all() { children[parent, default: []].append(pid) }
-        var found: [Int32] = []
-        var open = children[root] ?? []
-        while let pid = open.popLast() {
-            if carriers.contains(pid) { continue }
-            found.append(pid)
-            open += children[pid] ?? []
+        for attempt in 0... {
+            guard let table = table() else { return nil }
+            let found = table.descendants(of: getpid(), except: carriers)
+                .filter { everySession || sessions.contains($0.session) }
+            // Nobody is only believed twice: whoever is born while /proc is read may have been missed.
+            if !found.isEmpty || attempt > 0 && !table.isTorn(in: sessions) || attempt > 8 { return found }
         }
-        return found
+        return []
     }
 
-    private static func all() -> [(pid: Int32, parent: Int32)] {
-        guard let folder = opendir("/proc") else { return [] }
+    /// Whether this process has no child but those that carry our links. Costs one read.
+    /// - Returns: false too where that can't be told so cheaply.
+    package static var isChildless: Bool {
+        let carriers = Carriers.all
+        // Twice, for a list that changes while it is read may lack somebody.
+        return (0..<2).allSatisfy { _ in semq_other_children(carriers, Int32(carriers.count)) == 0 }
+    }
+
+    /// Whether we hear of its end.
+    package static func isChild(_ process: Process) -> Bool { process.parent == getpid() }
+
+    private static func table() -> ProcessTable? {
+        guard let folder = opendir("/proc") else { return nil }
         defer { closedir(folder) }
-        var processes: [(Int32, Int32)] = []
+        var processes: [Process] = []
         while let entry = readdir(folder) {
             let name = withUnsafeBytes(of: entry.pointee.d_name) {
                 String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
             }
-            if let pid = Int32(name), let parent = livingParent(of: pid) { processes.append((pid, parent)) }
+            if let pid = Int32(name), let process = process(pid) { processes.append(process) }
         }
-        return processes
+        return processes.isEmpty ? nil : ProcessTable(processes)
+    }
+
+    private static func process(_ pid: Int32) -> Process? {
+        let descriptor = open("/proc/\(pid)/stat", O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { return nil }
+        defer { close(descriptor) }
+        return withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 1024) { buffer in
+            let count = read(descriptor, buffer.baseAddress, buffer.count)
+            return count > 0 ? Process(pid, stat: Array(buffer[..<count])[...]) : nil
+        }
     }
 
     /// Whether a shell is there that could continue a process group when it is stopped; otherwise the group is
     /// orphaned, as POSIX calls it. This process doesn't count.
     package static func isContinuable(_ group: Int32) -> Bool {
-        all().contains { pid, parent in
-            getpgid(pid) == group && parent != getpid() && getpgid(parent) != group && getsid(parent) == getsid(pid)
+        (table()?.processes ?? []).contains { process in
+            process.isAlive && getpgid(process.pid) == group && process.parent != getpid()
+                && getpgid(process.parent) != group && getsid(process.parent) == process.session
         }
     }
 
     /// Nil where /proc doesn't tell.
-    package static func isStopped(_ pid: Int32) -> Bool? { fields(of: pid).map { $0[0] == [UInt8(ascii: "T")] } }
+    package static func isStopped(_ pid: Int32) -> Bool? { process(pid).map(\.isStopped) }
 
     /// A zombie isn't.
-    package static func isAlive(_ pid: Int32) -> Bool { livingParent(of: pid) != nil }
+    package static func isAlive(_ pid: Int32) -> Bool { process(pid)?.isAlive ?? false }
 
-    /// Nil for a zombie or one that is gone.
-    private static func livingParent(of pid: Int32) -> Int32? {
-        guard let fields = fields(of: pid), fields[0] != [UInt8(ascii: "Z")], fields[0] != [UInt8(ascii: "X")] else {
-            return nil
-        }
-        return Int32(String(decoding: fields[1], as: UTF8.self))
+    // MARK: signals
+
+    /// Sends a signal to every descendant of this process.
+    /// - Parameter child: the one that is known without /proc.
+    /// - Returns: those that may not be signalled by us, such as another user's behind `sudo`.
+    @discardableResult
+    package static func signal(_ signal: Int32, knowing child: Int32?) -> [Process] {
+        self.signal(signal, own(knowing: child))
     }
 
-    /// Fields 3 and on of /proc/PID/stat: the state, the parent.
-    private static func fields(of pid: Int32) -> [ArraySlice<UInt8>]? {
-        let descriptor = open("/proc/\(pid)/stat", O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { return nil }
-        defer { close(descriptor) }
-        var buffer = [UInt8](repeating: 0, count: 512)
-        let count = read(descriptor, &buffer, buffer.count)
-        // The name, in parentheses, may hold anything: the fields start behind the last parenthesis.
-        guard count > 0, let end = buffer[..<count].lastIndex(of: UInt8(ascii: ")")) else { return nil }
-        let fields = buffer[(end + 1)..<count].split(separator: UInt8(ascii: " "))
-        return fields.count > 1 ? fields : nil
+    /// Sends a signal to these processes, and to nobody else who may have got their numbers since.
+    /// - Returns: those that may not be signalled by us.
+    @discardableResult
+    package static func signal(_ signal: Int32, _ processes: [Process]) -> [Process] {
+        processes.filter { semq_signal_process($0.pid, $0.start, signal) == EPERM }
     }
 
     /// The descendants of this process; where /proc is not mounted, the one that is known without it.
-    private static func own(knowing child: Int32?) -> [Int32] {
-        let found = descendants(of: getpid())
-        return found.isEmpty && livingParent(of: getpid()) == nil ? [child].compactMap { $0 } : found
+    private static func own(knowing child: Int32?) -> [Process] {
+        descendants() ?? [child].compactMap { $0.map { Process(pid: $0, parent: getpid(), session: 0) } }
     }
 
-    /// Sends a signal to every descendant of this process.
-    package static func signal(_ signal: Int32, knowing child: Int32?) {
-        for pid in own(knowing: child) { kill(pid, signal) }
-    }
-
-    /// Kills every descendant of this process: stops them until no new one appears, so that none can
-    /// fork away, and then kills. Children are left to be reaped.
-    package static func killAll(knowing child: Int32?) {
-        var stopped: Set<Int32> = []
-        for _ in 0..<1000 {
-            let new = own(knowing: child).filter { stopped.insert($0).inserted }
-            if new.isEmpty { break }
-            for pid in new { kill(pid, SIGSTOP) }
+    /// Kills every descendant of this process. Children are reaped, but for `child`.
+    ///
+    /// First all are stopped until there is no new one, so that none can fork away. Those who fork, leave and exit
+    /// without a pause are faster than a walk through /proc: each of their orphans is handed to us, a subreaper, and is
+    /// our child for as long as it lives. So our children are killed in a loop that is faster than they are, which then
+    /// begins anew with the walk.
+    /// - Returns: those that may not be signalled by us.
+    @discardableResult
+    package static func killAll(knowing child: Int32?) -> [Process] {
+        let carriers = Carriers.all
+        var stopped: Set<Process.ID> = []
+        var refused: [Process] = []
+        for _ in 0..<sweeps {
+            let found = own(knowing: child)
+            let new = found.filter { stopped.insert($0.id).inserted }
+            if new.isEmpty {
+                refused = signal(SIGKILL, found)
+                break
+            }
+            signal(SIGSTOP, new)
         }
-        for pid in stopped { kill(pid, SIGKILL) }
+        for _ in 0..<rounds where semq_kill_children(carriers, Int32(carriers.count), child ?? 0) > 0 {}
+        return refused
     }
+
+    /// Those that fork faster than they can be stopped are not to be met in this way.
+    private static let sweeps = 20
+    private static let rounds = 2000
+}
+
+extension ProcessTable.Process {
+    fileprivate struct ID: Hashable {
+        var pid: Int32
+        var start: UInt64
+    }
+
+    fileprivate var id: ID { ID(pid: pid, start: start) }
 }

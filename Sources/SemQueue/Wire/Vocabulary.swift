@@ -178,6 +178,7 @@ extension QueueStatus.Holder {
         if isCutOff { fields.append(("cut-off", "1")) }
         if isStopped { fields.append(("stopped", "1")) }
         if isOrphaned { fields.append(("orphaned", "1")) }
+        if let remark { fields.append(("remark", remark.bounded)) }
         return Message("holder", fields + ticket.fields + party.fields)
     }
 
@@ -188,7 +189,8 @@ extension QueueStatus.Holder {
         self.init(
             slot: Int(clamping: slot), ticket: ticket, token: token, since: Timestamp(since), party: party,
             leaseExpires: message.integer("lease-expires").map(Timestamp.init), isCutOff: message.flag("cut-off"),
-            isStopped: message.flag("stopped"), isOrphaned: message.flag("orphaned"))
+            isStopped: message.flag("stopped"), isOrphaned: message.flag("orphaned"),
+            remark: message["remark"])
     }
 }
 

@@ -10,6 +10,7 @@ struct AcquireCommand {
     private let mode: Mode
     private let request: Request
     private let notGranted: ExitCode
+    private let end: TurnEnd
     private let talk: Talk
     /// Runs the command on the semaphore's host.
     private let there: ThereCommand?
@@ -30,7 +31,8 @@ struct AcquireCommand {
             .init("description", "m", argument: true), .init("quiet", "q"), .init("verbose", "v"),
             .init("priority", argument: true), .init("concurrency", argument: true), .init("existing"), .init("any"),
             .init("all"), .init("any-filesystem"), .init("lease", argument: true), .init("on-lost", argument: true),
-            .init("retry-connect", argument: true), .init("there"),
+            .init("retry-connect", argument: true), .init("there"), .init("until", argument: true),
+            .init("grace", argument: true),
         ] + Hosts.options
 
     init(_ words: [String]) throws {
@@ -43,6 +45,7 @@ struct AcquireCommand {
         notGranted = ExitCode(
             rawValue: Int32(try options.integer("conflict-exit-code", in: 0...255, "an exit code from 0 to 255") ?? 75))
         talk = options.has("quiet") ? .quiet : options.has("verbose") ? .verbose : .normal
+        end = try Self.end(options, tells: talk > .quiet)
         var request = Request()
         request.priority = try options.integer("priority", in: Ticket.priorities, "a number from -1000 to 1000") ?? 0
         request.concurrency = try options.integer("concurrency", in: Request.concurrencies, Request.concurrencyWanted)
@@ -74,6 +77,18 @@ struct AcquireCommand {
         case let text?: throw options.wrong("on-lost", text, "kill or warn")
         }
         return remote
+    }
+
+    private static func end(_ options: Options, tells: Bool) throws -> TurnEnd {
+        var end = TurnEnd(tells: tells)
+        if let text = options.value("until") {
+            guard let until = GuardState.Until(rawValue: text) else {
+                throw options.wrong("until", text, "command, session or tree")
+            }
+            end.until = until
+        }
+        if let grace = try options.seconds("grace") { end.grace = min(grace, .seconds(3600)) }
+        return end
     }
 
     private static func mode(_ options: Options) throws -> Mode {
@@ -115,7 +130,7 @@ struct AcquireCommand {
     func run() throws -> ExitCode {
         if let there { return try there.run() ?? refusal(.timedOut, semaphores[0]) }
         let inherited = InheritedSignals()
-        let guarded = command.map { GuardedCommand($0, inherited: inherited) }
+        let guarded = command.map { GuardedCommand($0, inherited: inherited, end: end) }
         let held = Nesting(environment: Environment.value(Nesting.variable))
         var enclosing: [(path: String, found: Nesting.Found)] = []
         var open: [any NamedSemaphore] = []

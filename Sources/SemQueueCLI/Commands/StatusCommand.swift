@@ -160,7 +160,8 @@ extension QueueStatus {
                                 ]
                                 + ($0.leaseExpires.map { [("lease_expires", .string($0.rfc3339))] } ?? [])
                                 + ($0.isCutOff ? [("cut_off", .bool(true))] : [])
-                                + ($0.isOrphaned ? [("orphaned", .bool(true))] : []))
+                                + ($0.isOrphaned ? [("orphaned", .bool(true))] : [])
+                                + ($0.remark.map { [("remark", .string($0))] } ?? []))
                     })
             ),
             (

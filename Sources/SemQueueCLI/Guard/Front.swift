@@ -8,6 +8,7 @@ struct Front {
     let page: SharedPage
     let guardian: Int32
     let permits: Permits
+    let end: TurnEnd
     let name: String
 
     func run() -> ExitCode {
@@ -29,6 +30,8 @@ struct Front {
                 if received.sender != guardian { kill(guardian, Signals.alarm) }
                 if stopWithCommand() { wasStopped = true }
             case SIGCHLD: break
+            case let signal where Signals.stopping.contains(signal) && page.commandHasEnded && !received.fromProcess:
+                stopAlone(signal)
             default:
                 if Signals.stopping.contains(received.signal) { Carriers.goOn() }
                 // From the terminal the command has got it too; when it has stopped, the guardian says so.
@@ -40,12 +43,12 @@ struct Front {
             // Its orphans are our children now, and whatever it had left to do is ours.
             for grant in permits.grants { grant.takeOver() }
             var supervisor = Supervisor(
-                page: page, permits: permits,
+                page: page, permits: permits, end: end,
                 stateChanged: { stop in
                     // Where the command alone is stopped, nobody would tell us when it goes on.
                     page.commandStop = stop == SIGSTOP ? 0 : stop ?? 0
                     _ = stopWithCommand()
-                }, permitLost: { announcements.tell() })
+                }, hasNews: { announcements.tell() })
             supervisor.passForwarded()
             supervisor.run()
         }
@@ -60,7 +63,7 @@ struct Front {
             guard !wasStopped || ProcessTree.isStopped(page.commandPid) != false, !Signals.isPending(Signals.stopping)
             else { return }
         }
-        for signal in received.forCommand {
+        for signal in received.forCommand(hasEnded: page.commandHasEnded) {
             page.forwarded(signal).pointee.sent &+= 1
             kill(guardian, signal)
         }
@@ -92,6 +95,14 @@ struct Front {
             if kind == SEMQ_SIGNALED { return .wasKilled }
         }
         return childless ? .wasKilled : .lives
+    }
+
+    /// Stops this process, whose command has ended, as the terminal stops what is left of that.
+    private func stopAlone(_ signal: Int32) {
+        semq_signal_default(signal, false)
+        Signals.unblock([signal])
+        raise(signal)
+        Signals.block([signal])
     }
 
     /// Stops this process as the command was stopped, until SIGCONT.
@@ -168,7 +179,7 @@ struct Front {
             newsTold = count
             guard isLost, !lossIsTold else { return }
             lossIsTold = true
-            Terminal.say("\(page.message); the command is ended")
+            Terminal.say("\(page.message); the command is told to end")
         }
     }
 }

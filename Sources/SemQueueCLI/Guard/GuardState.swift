@@ -1,19 +1,37 @@
+internal import Glibc
 internal import SemQueue
 
 /// What the guardian of a command does next. No I/O; time is passed in.
 struct GuardState: Equatable {
+    /// How long a turn lasts: `--until`.
+    enum Until: String, CaseIterable {
+        /// Until the command has ended, whatever it leaves behind.
+        case command
+        /// Until nobody is left in the command's session either: a daemon, which makes its own, holds nobody up.
+        case session
+        /// Until the last process that it has started has ended, daemons too.
+        case tree
+    }
+
     enum Phase: Equatable {
         /// The command runs under a permit that stands.
         case running
-        /// The permit is gone: the whole tree was asked to end, and is killed at a set time.
+        /// The command has ended, and something that it has started keeps the turn.
+        case staying
+        /// The permit is gone, or somebody has ended the turn: the whole tree was asked to end, and is killed at a set
+        /// time.
         case ending(killAt: Duration)
-        /// The whole tree was killed; what is left is to be reaped.
-        case killed
+        /// The whole tree was killed; what is left is to be reaped. Who may not be killed by us holds the turn.
+        case killed(since: Duration)
     }
 
     enum Event: Equatable {
-        /// The command itself has ended; what it left behind is not waited for.
+        /// A signal that was sent to `semq`.
+        case told(Int32)
+        /// The command itself has ended.
         case commandEnded
+        /// A look at what the command has left, once it has ended: whether anything of it keeps the turn.
+        case left(Bool)
         /// No process of the command's is left.
         case treeEnded
         /// The permit is gone.
@@ -23,6 +41,12 @@ struct GuardState: Equatable {
 
     enum Action: Equatable {
         case none
+        /// Hand the signal to the command.
+        case pass(Int32)
+        /// Look at what the command has left.
+        case look
+        /// SIGHUP to what the command has left, then look.
+        case hangUp
         /// SIGTERM to every process of the tree.
         case terminateTree
         /// SIGKILL to every process of the tree, until none is left.
@@ -31,36 +55,70 @@ struct GuardState: Equatable {
         case finish
     }
 
+    let until: Until
+    /// Between SIGTERM and SIGKILL, where somebody has ended the turn by a signal.
+    let grace: Duration
     private(set) var phase = Phase.running
+    /// `semq` was told to end: what the command leaves behind then is ended too.
+    private(set) var isToldToEnd: Bool
+    private var isHungUp = false
+
+    /// - Parameter isToldToEnd: a guardian whose work is taken over had passed SIGTERM on.
+    init(until: Until = .session, grace: Duration = .seconds(5), isToldToEnd: Bool = false) {
+        (self.until, self.grace, self.isToldToEnd) = (until, grace, isToldToEnd)
+    }
 
     mutating func handle(_ event: Event, at now: Duration) -> Action {
         switch (phase, event) {
-        case (.running, .commandEnded), (.running, .treeEnded): return .finish
-        case (.running, .lost(let grace)):
-            phase = .ending(killAt: now + grace)
-            return .terminateTree
-        case (.running, .tick): return .none
-        // Once the permit is gone, nobody may be granted before the last process of the tree is.
-        case (.ending, .treeEnded), (.killed, .treeEnded): return .finish
+        case (.running, .told(let signal)):
+            if signal == SIGTERM { isToldToEnd = true }
+            if signal == SIGHUP { isHungUp = true }
+            return .pass(signal)
+        case (.running, .commandEnded):
+            if until == .command { return .finish }
+            if isToldToEnd { return end(at: now, within: grace) }
+            phase = .staying
+            return isHungUp ? .hangUp : .look
+        case (.running, .left), (.running, .tick): return .none
+        case (.staying, .told(SIGINT)), (.staying, .told(SIGQUIT)), (.staying, .told(SIGTERM)):
+            return end(at: now, within: grace)
+        // Who ignores it stays, and keeps the turn.
+        case (.staying, .told(SIGHUP)): return .hangUp
+        case (.staying, .left(false)): return .finish
+        case (.staying, .tick): return .look
+        case (.staying, .told), (.staying, .left(true)), (.staying, .commandEnded): return .none
+        case (.running, .lost(let grace)), (.staying, .lost(let grace)): return end(at: now, within: grace)
+        // Once the turn is being ended, nobody may be granted before the last process of the tree has.
+        case (_, .treeEnded): return .finish
         case (.ending(let time), _):
             var killAt = time
             // Another loss can only leave less time.
             if case .lost(let grace) = event { killAt = min(killAt, now + grace) }
             phase = .ending(killAt: killAt)
+            // A command that cleans up is told what else comes.
+            if case .told(let signal) = event { return .pass(signal) }
             guard now >= killAt else { return .none }
-            phase = .killed
+            phase = .killed(since: now)
             return .killTree
         case (.killed, .tick): return .killTree
         case (.killed, _): return .none
         }
     }
 
+    private mutating func end(at now: Duration, within grace: Duration) -> Action {
+        phase = .ending(killAt: now + grace)
+        return .terminateTree
+    }
+
     /// How long to sleep at most until the next tick.
-    func nextTick(at now: Duration) -> Duration {
+    /// - Parameter hears: whether the end of all that keeps the turn comes as a signal.
+    func nextTick(at now: Duration, hears: Bool = true) -> Duration {
         switch phase {
         case .running: .seconds(1)
+        case .staying: hears ? .seconds(1) : .milliseconds(200)
         case .ending(let killAt): max(.milliseconds(1), min(.milliseconds(100), killAt - now))
-        case .killed: .milliseconds(20)
+        // Who has outlived it for long is in nobody's power here.
+        case .killed(let since): min(.seconds(1), max(.milliseconds(20), (now - since) / 10))
         }
     }
 }

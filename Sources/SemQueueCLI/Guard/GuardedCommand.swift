@@ -14,6 +14,7 @@ internal import SemQueue
 final class GuardedCommand {
     private let arguments: [Options.Word]
     private let inherited: InheritedSignals
+    private let end: TurnEnd
     private var prepared: Prepared?
 
     private struct Prepared {
@@ -41,9 +42,10 @@ final class GuardedCommand {
     }
 
     /// - Parameter arguments: the command's name, looked for in PATH, and its arguments; not empty.
-    init(_ arguments: [Options.Word], inherited: InheritedSignals) {
+    init(_ arguments: [Options.Word], inherited: InheritedSignals, end: TurnEnd) {
         self.arguments = arguments
         self.inherited = inherited
+        self.end = end
     }
 
     /// Forks guardian and command-to-be, to be started later. Does nothing if that has been done.
@@ -81,7 +83,7 @@ final class GuardedCommand {
         if guardian == 0 {
             close(ends[1])
             for descriptor in privateDescriptors { close(descriptor) }
-            Guardian(page: page, go: ends[0], front: front, command: self, granted: granted).run()
+            Guardian(page: page, go: ends[0], front: front, command: self, granted: granted, end: end).run()
         }
         let error = errno
         close(ends[0])
@@ -123,7 +125,8 @@ final class GuardedCommand {
         }
         close(running.go)
         return Front(
-            page: running.page, guardian: running.guardian, permits: permits, name: String(cString: arguments[0])
+            page: running.page, guardian: running.guardian, permits: permits, end: end,
+            name: String(cString: arguments[0])
         ).run()
     }
 

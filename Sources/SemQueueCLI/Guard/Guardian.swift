@@ -11,6 +11,7 @@ struct Guardian {
     let command: GuardedCommand
     /// Where the grant came before the fork.
     let granted: GuardedCommand.Granted?
+    let end: TurnEnd
 
     /// The rest of the forked process's life.
     func run() -> Never {
@@ -30,11 +31,11 @@ struct Guardian {
         StandardDescriptors.release([0, 1, 2])
         if granted == nil { waitForStart(child) }
         var supervisor = Supervisor(
-            page: page, permits: granted?.permits ?? Permits(handover: page.start?.permits ?? []),
+            page: page, permits: granted?.permits ?? Permits(handover: page.start?.permits ?? []), end: end,
             stateChanged: { stop in
                 page.commandStop = stop ?? 0
                 tellFront(stop == nil ? SIGCONT : Signals.alarm)
-            }, permitLost: { tellFront(Signals.alarm) })
+            }, hasNews: { tellFront(Signals.alarm) })
         for grant in supervisor.permits.grants { grant.rehearseRelease() }
         supervisor.run()
         // Nobody else would let it go on.

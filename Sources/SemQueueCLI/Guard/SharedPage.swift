@@ -25,6 +25,8 @@ struct SharedPage {
         var newsCount: Int32
         var commandHasEnded: Int32
         var frontStops: Int32
+        var commandSession: Int32
+        var isToldToEnd: Int32
     }
 
     private static let size = 1 << 20  // only pages that are touched take memory
@@ -75,6 +77,18 @@ struct SharedPage {
     var frontStops: Bool {
         get { record.pointee.frontStops == 1 }
         nonmutating set { record.pointee.frontStops = newValue ? 1 : 0 }
+    }
+
+    /// The session that the command was in when it ended; 0 before.
+    var commandSession: Int32 {
+        get { record.pointee.commandSession }
+        nonmutating set { record.pointee.commandSession = newValue }
+    }
+
+    /// SIGTERM was passed on to the command: what it leaves behind is to be ended too.
+    var isToldToEnd: Bool {
+        get { record.pointee.isToldToEnd == 1 }
+        nonmutating set { record.pointee.isToldToEnd = newValue ? 1 : 0 }
     }
 
     /// How often `semq` has handed a signal on, and how many of these times have got to the command: a guardian

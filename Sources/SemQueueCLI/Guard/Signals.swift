@@ -34,8 +34,9 @@ enum Signals {
 
         /// What the command is to get for it. From the terminal the whole foreground group has got it, the command
         /// included; but when the terminal goes away, the kernel tells the leader of its session alone.
-        var forCommand: [Int32] {
-            if fromProcess { return [signal] }
+        /// - Parameter hasEnded: the command has; then Ctrl-C is for what it has left.
+        func forCommand(hasEnded: Bool) -> [Int32] {
+            if fromProcess || hasEnded && (signal == SIGINT || signal == SIGQUIT) { return [signal] }
             // One that is stopped heeds it once it goes on.
             return signal == SIGHUP && getsid(0) == getpid() ? [SIGHUP, SIGCONT] : []
         }

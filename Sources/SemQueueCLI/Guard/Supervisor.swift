@@ -10,9 +10,11 @@ struct Supervisor {
     /// Told that the command has stopped (with the signal) or goes on (nil).
     let stateChanged: (Int32?) -> Void
     /// Told that the permit is gone, before the tree is ended, or that there is news on the page.
-    let permitLost: () -> Void
+    let hasNews: () -> Void
 
-    private var state = GuardState()
+    private let tells: Bool
+    private var state: GuardState
+    private var remains: Remains
     private var commandHasEnded = false
     /// A guardian was killed after the end had begun.
     private let takesOver: Bool
@@ -21,13 +23,16 @@ struct Supervisor {
     private var isContinuable = false
 
     init(
-        page: SharedPage, permits: Permits, stateChanged: @escaping (Int32?) -> Void,
-        permitLost: @escaping () -> Void
+        page: SharedPage, permits: Permits, end: TurnEnd, stateChanged: @escaping (Int32?) -> Void,
+        hasNews: @escaping () -> Void
     ) {
         self.page = page
         self.permits = permits
+        tells = end.tells
         self.stateChanged = stateChanged
-        self.permitLost = permitLost
+        self.hasNews = hasNews
+        state = GuardState(until: end.until, grace: end.grace, isToldToEnd: page.isToldToEnd)
+        remains = Remains(everySession: end.until == .tree)
         takesOver = page.outcome != .none
         // What a killed guardian has begun goes on from there.
         switch page.outcome {
@@ -38,28 +43,28 @@ struct Supervisor {
         if page.commandHasEnded { commandHasEnded = true }
     }
 
-    /// Returns when the command has ended, its outcome is on the page and the permits are given back.
+    /// Returns when the turn is over, its outcome is on the page and the permits are given back.
     mutating func run() {
         permits.keep()
         var nextInspection = Duration.sinceBoot() + .seconds(1)
         while true {
-            if commandHasEnded, perform(state.handle(.commandEnded, at: .sinceBoot())) == .finish { break }
+            if commandHasEnded, state.phase == .running, handle(.commandEnded) == .finish { break }
             if reap() == .finish { break }
             let now = Duration.sinceBoot()
-            let limit = min(state.nextTick(at: now), max(.milliseconds(1), nextInspection - now))
-            if let received = Signals.next(Signals.supervised, within: limit) {
-                pass(received)
+            let limit = min(
+                state.nextTick(at: now, hears: remains.areHeardOf), nextInspection - now, remains.untilTold(at: now))
+            if let received = Signals.next(Signals.supervised, within: max(.milliseconds(1), limit)) {
+                take(received)
                 if received.signal == Signals.alarm { nextInspection = .zero }
             }
-            if perform(state.handle(.tick, at: .sinceBoot())) == .finish { break }
+            if handle(.tick) == .finish { break }
             if Duration.sinceBoot() >= nextInspection {
                 inspect()
                 nextInspection = .sinceBoot() + .seconds(1)
                 if state.phase == .running, let end = permits.standUntil { nextInspection = min(nextInspection, end) }
             }
-            if isEnding, let killBy = permits.killBy, .sinceBoot() >= killBy {
-                _ = perform(state.handle(.lost(grace: .zero), at: .sinceBoot()))
-            }
+            if isEnding, let killBy = permits.killBy, .sinceBoot() >= killBy { _ = handle(.lost(grace: .zero)) }
+            tellOfRemains()
         }
         permits.release(mayBeDone: takesOver)
         tellNews()
@@ -69,27 +74,35 @@ struct Supervisor {
         if case .ending = state.phase { true } else { false }
     }
 
-    private func pass(_ received: Signals.Received) {
-        guard received.signal != SIGCHLD, received.signal != Signals.alarm, !commandHasEnded else { return }
-        guard page.commandPid > 0 else { return }
-        for signal in received.forCommand { pass(signal) }
+    private mutating func handle(_ event: GuardState.Event) -> GuardState.Action {
+        perform(state.handle(event, at: .sinceBoot()))
+    }
+
+    // MARK: signals
+
+    private mutating func take(_ received: Signals.Received) {
+        guard received.signal != SIGCHLD, received.signal != Signals.alarm else { return }
+        for signal in received.forCommand(hasEnded: commandHasEnded) { _ = handle(.told(signal)) }
     }
 
     private func pass(_ signal: Int32) {
+        guard !commandHasEnded, page.commandPid > 0 else { return }
         let forwarded = page.forwarded(signal)
         let sent = forwarded.pointee.sent  // before: one more that comes meanwhile is another signal
+        if signal == SIGTERM { page.isToldToEnd = true }
         kill(page.commandPid, signal)
         forwarded.pointee.passed = sent
     }
 
     /// Passes on what a killed guardian has left.
-    func passForwarded() {
-        guard !commandHasEnded, page.commandPid > 0 else { return }
+    mutating func passForwarded() {
         for signal in Signals.supervised {
             let forwarded = page.forwarded(signal).pointee
-            if forwarded.passed != forwarded.sent { pass(signal) }
+            if forwarded.passed != forwarded.sent { _ = handle(.told(signal)) }
         }
     }
+
+    // MARK: what becomes of the command
 
     /// Takes in what became of children. A process is reaped after its end is on the page, so that
     /// whoever takes over from a killed guardian can still learn it.
@@ -98,7 +111,9 @@ struct Supervisor {
         var kind: Int32 = 0
         var number: Int32 = 0
         var childless = false
+        var hasReaped = false
         while semq_peek_child(&pid, &kind, &number, &childless) {
+            let isEnd = kind == SEMQ_EXITED || kind == SEMQ_SIGNALED
             if pid == page.commandPid {
                 switch kind {
                 case SEMQ_STOPPED:
@@ -114,6 +129,7 @@ struct Supervisor {
                     // Of a child that goes on and ends at once, waitid(2) tells the end only.
                     if commandIsStopped { stateChanged(nil) }
                     commandHasEnded = true
+                    page.commandSession = getsid(pid)
                     page.commandHasEnded = true
                     if page.outcome == .none {
                         page.outcome = kind == SEMQ_EXITED ? .exited(number) : .signaled(number)
@@ -121,14 +137,23 @@ struct Supervisor {
                 }
             }
             semq_reap_child(pid, kind)
-            if commandHasEnded, perform(state.handle(.commandEnded, at: .sinceBoot())) == .finish { return .finish }
+            hasReaped = hasReaped || isEnd
         }
-        return childless || isAlone ? perform(state.handle(.treeEnded, at: .sinceBoot())) : .none
+        if childless || isAlone { return handle(.treeEnded) }
+        if commandHasEnded, state.phase == .running { return handle(.commandEnded) }
+        return hasReaped && state.phase == .staying ? look() : .none
     }
 
     /// Whether nothing is left but what carries our links. Asked only while a tree is being ended.
     private var isAlone: Bool {
-        state.phase != .running && !Carriers.all.isEmpty && ProcessTree.descendants(of: getpid()).isEmpty
+        guard state.phase != .running, state.phase != .staying, !Carriers.all.isEmpty else { return false }
+        return ProcessTree.isChildless || ProcessTree.descendants()?.isEmpty ?? false
+    }
+
+    /// Looks at what the command has left.
+    private mutating func look() -> GuardState.Action {
+        let keepsTurn = remains.look(in: [getsid(0), page.commandSession], at: .sinceBoot())
+        return handle(.left(keepsTurn))
     }
 
     /// The kernel hangs up a stopped job that nobody is left to continue, unless one of its processes has a
@@ -146,31 +171,49 @@ struct Supervisor {
         hangUpForsakenJob()
         if !commandIsStopped, page.frontStops { stateChanged(nil) }
         // Whatever comes after a loss is no news any more.
-        guard state.phase == .running else { return }
+        guard state.phase == .running || state.phase == .staying else { return }
         let lost = permits.loss()
         tellNews()
         guard let (grant, loss) = lost else { return }
         page.message = loss.message(at: grant.path)
         page.outcome = .lost
-        permitLost()
-        _ = perform(state.handle(.lost(grace: loss.grace), at: .sinceBoot()))
+        hasNews()
+        _ = handle(.lost(grace: loss.grace))
     }
 
-    private func tellNews() {
-        let news = permits.grants.flatMap { $0.news() }
+    // MARK: telling it
+
+    private func tellNews() { tell(permits.grants.flatMap { $0.news() }) }
+
+    private func tell(_ news: [String]) {
         guard !news.isEmpty else { return }
         page.add(news: news)
-        permitLost()
+        hasNews()
     }
 
-    private func perform(_ action: GuardState.Action) -> GuardState.Action {
+    /// Those who wait, and the person at the terminal, are told what keeps the turn.
+    private mutating func tellOfRemains() {
+        guard let remark = remains.news(commandHasEnded: commandHasEnded, at: .sinceBoot()) else { return }
+        for grant in permits.grants { grant.remark(remark.text) }
+        guard tells, remark.isNews, let path = permits.grants.first?.path else { return }
+        tell(["\(path): \(remark.text); \(remark.advice)"])
+    }
+
+    private mutating func perform(_ action: GuardState.Action) -> GuardState.Action {
         let command = commandHasEnded || page.commandPid <= 0 ? nil : page.commandPid
         switch action {
         case .none, .finish: break
+        case .pass(let signal): pass(signal)
+        case .look: return look()
+        case .hangUp:
+            _ = look()
+            ProcessTree.signal(SIGHUP, remains.processes)
+            ProcessTree.signal(SIGCONT, remains.processes)  // a stopped process could not heed the first
+            return .none
         case .terminateTree:
             ProcessTree.signal(SIGTERM, knowing: command)
-            ProcessTree.signal(SIGCONT, knowing: command)  // a stopped process could not heed the first
-        case .killTree: ProcessTree.killAll(knowing: command)
+            ProcessTree.signal(SIGCONT, knowing: command)
+        case .killTree: remains.outlived(refused: ProcessTree.killAll(knowing: command), at: .sinceBoot())
         }
         return action
     }

@@ -42,10 +42,10 @@ struct StatusTable {
             status.holders.map {
                 row(
                     "slot \($0.slot)\(state(of: $0).map { ", \($0)" } ?? "")", $0.ticket, $0.party, $0.since,
-                    lease: hasLeases ? $0.leaseExpires.map { "until \($0.local(relativeTo: now))" } ?? "" : nil)
+                    remark: $0.remark, lease: hasLeases ? $0.leaseExpires.map { "until \($0.local(relativeTo: now))" } ?? "" : nil)
             }
             + zip(places(status.waiting), status.waiting).map { place, waiter in
-                row(place, waiter.ticket, waiter.party, waiter.since, lease: hasLeases ? "" : nil)
+                row(place, waiter.ticket, waiter.party, waiter.since, remark: nil, lease: hasLeases ? "" : nil)
             }
         guard !rows.isEmpty else { return lines.joined(separator: "\n") + "\n" }
         let head = ["", "TICKET", "WHO", "PID", "SINCE", "FOR"] + (hasLeases ? ["LEASE"] : []) + ["WHAT"]
@@ -107,7 +107,7 @@ struct StatusTable {
     }
 
     private func row(
-        _ place: String, _ ticket: Ticket, _ party: Party, _ since: Timestamp, lease: String?
+        _ place: String, _ ticket: Ticket, _ party: Party, _ since: Timestamp, remark: String?, lease: String?
     ) -> [String] {
         let known = since.microseconds > 0
         let number =
@@ -116,7 +116,7 @@ struct StatusTable {
             place, number, "\(party.user.printable)@\(party.host.printable)", party.pid == 0 ? "?" : "\(party.pid)",
             known ? since.local(relativeTo: now) : "?",
             known ? Standing.span(since.age(at: now)) : "?",
-        ] + (lease.map { [$0] } ?? []) + [party.description.printable]
+        ] + (lease.map { [$0] } ?? []) + [(party.description + (remark.map { " (\($0))" } ?? "")).printable]
     }
 
     private func pad(_ text: String, _ width: Int, left: Bool = false) -> String {

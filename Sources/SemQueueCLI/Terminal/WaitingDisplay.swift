@@ -288,7 +288,7 @@ struct Standing {
             party == .unknown
             ? "somebody whose record is damaged"
             : "\(party.user)@\(party.host) (pid \(party.pid)\(stopped))\(time)\(first.isCutOff ? ", cut off\(kept)" : ""): "
-                + party.description
+                + party.description + (first.remark.map { " (\($0))" } ?? "")
         return "held by \(who)" + (others > 0 ? " and \(others) more" : "")
     }
 

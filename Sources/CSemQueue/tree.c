@@ -1,0 +1,104 @@
+#define _GNU_SOURCE
+#include "CSemQueue.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#ifndef SYS_pidfd_send_signal
+#define SYS_pidfd_send_signal 424
+#endif
+#ifndef SYS_pidfd_open
+#define SYS_pidfd_open 434
+#endif
+
+uint64_t semq_process_start(int pid) {
+    char path[64], text[1024];
+    snprintf(path, sizeof path, "/proc/%d/stat", pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return 0;
+    ssize_t count = read(fd, text, sizeof text - 1);
+    close(fd);
+    if (count <= 0) return 0;
+    text[count] = 0;
+    // The name may hold anything; behind it the start is the 20th field.
+    char *field = strrchr(text, ')');
+    for (int i = 0; field && i < 20; i++) field = strchr(field + 1, ' ');
+    return field ? strtoull(field + 1, NULL, 10) : 0;
+}
+
+int semq_signal_process(int pid, uint64_t start, int signal) {
+    int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+    if (fd < 0) {
+        if (errno != ENOSYS && errno != EPERM && errno != EMFILE && errno != ENFILE) return errno;
+        // Older kernels, or nothing to hold it by: a moment is left in which the number may become another's.
+        if (start && semq_process_start(pid) != start) return ESRCH;
+        return kill(pid, signal) == 0 ? 0 : errno;
+    }
+    int error = 0;
+    // What the number means from here on it means as long as the descriptor is open.
+    if (start && semq_process_start(pid) != start) error = ESRCH;
+    else if (syscall(SYS_pidfd_send_signal, fd, signal, NULL, 0) != 0) error = errno;
+    if (error == ENOSYS || (error == EPERM && kill(pid, 0) == 0)) error = kill(pid, signal) == 0 ? 0 : errno;
+    close(fd);
+    return error;
+}
+
+static bool is_among(int pid, const int *pids, int count) {
+    for (int i = 0; i < count; i++)
+        if (pids[i] == pid) return true;
+    return false;
+}
+
+// Orphans are handed to the subreaper's first thread; what other threads have started are no orphans.
+static ssize_t read_children(char *text, size_t room) {
+    char path[64];
+    snprintf(path, sizeof path, "/proc/self/task/%d/children", getpid());
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return -1;
+    size_t total = 0;
+    ssize_t count;
+    while (total < room - 1 && (count = read(fd, text + total, room - 1 - total)) > 0) total += (size_t)count;
+    close(fd);
+    text[total] = 0;
+    return (ssize_t)total;
+}
+
+int semq_other_children(const int *spared, int count) {
+    char text[1 << 14];
+    if (read_children(text, sizeof text) < 0) return -1;
+    int found = 0;
+    char *next = text;
+    for (;;) {
+        char *end;
+        int pid = (int)strtol(next, &end, 10);
+        if (end == next) return found;
+        next = end;
+        found += !is_among(pid, spared, count);
+    }
+}
+
+int semq_kill_children(const int *spared, int count, int kept) {
+    char text[1 << 14];
+    if (read_children(text, sizeof text) < 0) return -1;
+    int found = 0;
+    char *next = text;
+    for (;;) {
+        char *end;
+        int pid = (int)strtol(next, &end, 10);
+        if (end == next) return found;
+        next = end;
+        if (is_among(pid, spared, count)) continue;
+        // Our own child: its number is its own until it is reaped.
+        if (kill(pid, SIGKILL) != 0) continue;
+        siginfo_t info = {0};
+        if (pid == kept) continue;
+        if (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG) != 0 || info.si_pid == 0) found++;
+    }
+}
