@@ -40,9 +40,9 @@ _semq() {
         acquire)
             options="--nonblock --nb --wait --timeout --conflict-exit-code --command --description --priority
                 --concurrency --existing --any --all --any-filesystem --quiet --verbose --lease --on-lost
-                --retry-connect --there --rsh --no-bootstrap --help"
+                --retry-connect --there --until --grace --rsh --no-bootstrap --help"
             values="-w --wait --timeout -E --conflict-exit-code -c --command -m --description --priority --concurrency
-                --lease --retry-connect"
+                --lease --retry-connect --grace"
             ;;
         status) options="--json --watch --rsh --no-bootstrap --help" ;;
         set)
@@ -66,6 +66,8 @@ _semq() {
         mapfile -t COMPREPLY < <(compgen -W "$(_semq_tickets)" -- "$cur")
     elif [ "$prev" = --on-lost ]; then
         mapfile -t COMPREPLY < <(compgen -W "kill warn" -- "$cur")
+    elif [ "$prev" = --until ]; then
+        mapfile -t COMPREPLY < <(compgen -W "command session tree" -- "$cur")
     elif [ "$prev" = --rsh ]; then
         mapfile -t COMPREPLY < <(compgen -c -- "$cur")
     elif [ "$prev" = --restrict ]; then

@@ -49,6 +49,8 @@ complete -c semq -n '__semq_in acquire' -s q -l quiet -d 'Say nothing while wait
 complete -c semq -n '__semq_in acquire' -s v -l verbose -d 'Say more'
 complete -c semq -n '__semq_in acquire' -x -l lease -d 'Seconds for which it is kept when we are cut off'
 complete -c semq -n '__semq_in acquire' -x -l on-lost -a 'kill warn' -d 'What to do when it is lost'
+complete -c semq -n '__semq_in acquire' -x -l until -a 'command session tree' -d 'When the turn is over'
+complete -c semq -n '__semq_in acquire' -x -l grace -d 'Seconds between SIGTERM and SIGKILL for what is left'
 complete -c semq -n '__semq_in acquire' -x -l retry-connect -d 'Go on trying a host that is not reached'
 complete -c semq -n '__semq_in acquire' -l there -d 'Run the command on that host'
 complete -c semq -n '__semq_in acquire' -x -l rsh -a '(__fish_complete_command)' -d 'Reach another host by this'

@@ -54,6 +54,11 @@ enum Help {
               --existing                don't make the queue
               --any                     of several semaphores, the first to be had
               --all                     all of several semaphores
+              --until command|session|tree
+                                        when the turn is over: when the command has ended, nobody
+                                        is left in its session (default), or no daemon either
+              --grace SECONDS           between SIGTERM and SIGKILL for what a command leaves
+                                        behind that was told to end (default: 5)
               --any-filesystem          use a file system that is not known to keep locks
           -q, --quiet                   say nothing while waiting
           -v, --verbose                 say more

@@ -8,7 +8,7 @@ import Testing
     private typealias Step = (event: GuardState.Event, at: Duration, action: GuardState.Action)
 
     private func check(
-        _ state: GuardState = GuardState(), _ steps: [Step], location: SourceLocation = #_sourceLocation
+        from state: GuardState = GuardState(), _ steps: [Step], location: SourceLocation = #_sourceLocation
     ) {
         var state = state
         for (index, step) in steps.enumerated() {
@@ -28,32 +28,35 @@ import Testing
     }
 
     @Test func theEndOfTheCommandIsEnoughWhereThatIsAskedFor() {
-        check(GuardState(until: .command), [(.commandEnded, .seconds(1), .finish)])
+        check(from: GuardState(until: .command), [(.commandEnded, .seconds(1), .finish)])
         check(
-            GuardState(until: .command), [(.told(SIGTERM), .zero, .pass(SIGTERM)), (.commandEnded, .seconds(1), .finish)])
+            from: GuardState(until: .command),
+            [(.told(SIGTERM), .zero, .pass(SIGTERM)), (.commandEnded, .seconds(1), .finish)])
     }
 
     @Test func whoeverIsToldToEndLeavesNobodyBehind() {
         check(
-            GuardState(grace: .seconds(3)),
+            from: GuardState(grace: .seconds(3)),
             [
                 (.told(SIGTERM), .zero, .pass(SIGTERM)), (.tick, .seconds(100), .none),
                 (.commandEnded, .seconds(100), .terminateTree), (.tick, .seconds(102), .none),
                 (.tick, .seconds(103), .killTree), (.treeEnded, .seconds(104), .finish),
             ])
         // A guardian that had passed it on was killed.
-        check(GuardState(isToldToEnd: true), [(.commandEnded, .zero, .terminateTree)])
+        check(from: GuardState(isToldToEnd: true), [(.commandEnded, .zero, .terminateTree)])
     }
 
     @Test(arguments: [SIGINT, SIGQUIT, SIGUSR1, SIGALRM]) func noOtherSignalEndsWhatIsLeft(_ signal: Int32) {
         check([
-            (.told(signal), .zero, .pass(signal)), (.commandEnded, .seconds(1), .look), (.left(true), .seconds(1), .none),
+            (.told(signal), .zero, .pass(signal)), (.commandEnded, .seconds(1), .look),
+            (.left(true), .seconds(1), .none),
         ])
     }
 
     @Test func aHangUpReachesWhatIsLeftAndEndsNobody() {
         check([
-            (.told(SIGHUP), .zero, .pass(SIGHUP)), (.commandEnded, .seconds(1), .hangUp), (.left(true), .seconds(1), .none),
+            (.told(SIGHUP), .zero, .pass(SIGHUP)), (.commandEnded, .seconds(1), .hangUp),
+            (.left(true), .seconds(1), .none),
             (.told(SIGHUP), .seconds(2), .hangUp), (.tick, .seconds(99), .look),
         ])
     }

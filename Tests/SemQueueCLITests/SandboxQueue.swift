@@ -16,6 +16,7 @@ struct QueueView: Decodable, Equatable {
         var slot: Int?
         var token: Int?
         var stopped: Bool?
+        var remark: String?
     }
 
     struct Pause: Decodable, Equatable {

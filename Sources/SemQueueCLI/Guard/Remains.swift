@@ -67,8 +67,8 @@ struct Remains {
         var (text, advice) = ("", "")
         if killedSince != nil {
             guard !processes.isEmpty else { return nil }
-            let (who, why) = refused.isEmpty ? (processes, "was killed and does not end") : (refused, Self.notOurs)
-            text = "\(Self.named(who)) \(why)"
+            let (who, why) = refused.isEmpty ? (processes, "killed, and not ended yet") : (refused, Self.notOurs)
+            text = "\(Self.named(who)): \(why)"
             advice = "the turn lasts until it ends, or as long as a lease does"
         } else if commandHasEnded {
             text = "the command has ended; \(Self.named(processes)) of it still runs"
@@ -79,7 +79,7 @@ struct Remains {
         return Remark(text: text, advice: advice, isNews: remark == nil || killedSince != nil)
     }
 
-    private static let notOurs = "is another user's, and may not be ended from here"
+    private static let notOurs = "another user's, and not to be ended from here"
 
     private static func named(_ processes: [Process]) -> String {
         guard let first = processes.first else { return "something" }
