@@ -141,6 +141,7 @@ struct AcquireCommand {
         display.begin()
         switch try acquire(open, display) {
         case .granted(let grants):
+            OnBehalf.current?.tell(of: grants)
             display.end()
             let permits = Permits(grants: grants, enclosing: enclosing, order: semaphores.map(\.name))
             if let death = display.death {
