@@ -15,12 +15,10 @@ int semq_poll(struct pollfd *events, int count, int64_t timeout) {
     return ppoll(events, (nfds_t)count, &limit, NULL) < 0 ? errno : 0;
 }
 
-int semq_accept(int listener) {
-    int peer = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-    if (peer < 0) return -1;
+bool semq_is_of_this_user(int connection) {
     struct ucred credentials;
     socklen_t length = sizeof credentials;
-    if (getsockopt(peer, SOL_SOCKET, SO_PEERCRED, &credentials, &length) == 0 && credentials.uid == geteuid()) return peer;
-    close(peer);
-    return -1;
+    return getsockopt(connection, SOL_SOCKET, SO_PEERCRED, &credentials, &length) == 0 && credentials.uid == geteuid();
 }
+
+int semq_accept(int listener) { return accept4(listener, NULL, NULL, SOCK_CLOEXEC); }

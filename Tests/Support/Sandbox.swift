@@ -10,6 +10,17 @@ package final class Sandbox {
     package static let binary: String =
         ProcessInfo.processInfo.environment["SEMQ_BINARY"] ?? root + "/.build-static/bin/semq"
 
+    /// One of an earlier commit, with whose queues, agents and clients this one has to get on.
+    /// - Throws: where there is none, which is no reason to skip a test.
+    package static func oldBinary() throws -> String {
+        let told = ProcessInfo.processInfo.environment["SEMQ_OLD_BINARY"] ?? ""
+        let found = access(told, X_OK) == 0 ? told : nil
+        return try #require(
+            found,
+            "SEMQ_OLD_BINARY names no semq of an earlier commit (‘\(told)’): set it to what scripts/build-commit cbacbda prints"
+        )
+    }
+
     /// The checkout.
     package static let root: String = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
         .deletingLastPathComponent().deletingLastPathComponent().path

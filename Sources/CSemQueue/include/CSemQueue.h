@@ -153,8 +153,12 @@ int semq_pipe(int ends[2]);
 /// poll(2) with a timeout in ns. Returns 0 or errno.
 int semq_poll(struct pollfd *events, int count, int64_t timeout);
 
-/// The next connection to a Unix socket if it is of this process's user, or -1.
+/// The next connection to a Unix socket, or -1.
 int semq_accept(int listener);
+
+/// Whether the process at the other end of a Unix socket is of this one's user: the one that has connected, or, for
+/// whoever has, the one that called listen(2).
+bool semq_is_of_this_user(int connection);
 
 // MARK: waiting.c: what terminal signals do to a process that stands in a queue
 

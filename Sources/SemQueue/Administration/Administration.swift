@@ -68,18 +68,33 @@ package struct Administration: QueueAdministration {
     }
 
     package func remove(ticket number: Int64, reason: String, grace: Duration) throws -> QueueMember? {
-        try remove(ticket: number, reason: reason, grace: grace, lost: nil)
+        try remove(ticket: number, reason: reason, grace: grace, only: nil, lost: nil)
     }
 
-    /// - Parameter lost: what the history tells of a holder whose turn nobody ends: its lease has run out.
-    func remove(ticket number: Int64, reason: String, grace: Duration, lost: History.Tail?) throws -> QueueMember? {
+    /// Ends a turn as ``remove(ticket:reason:grace:)`` does, and no other that has its number by now.
+    /// - Parameters:
+    ///   - turn: what the holder said of its grant; see ``LocalGrant/report``.
+    ///   - asLost: nobody ends it; its lease has run out.
+    /// - Returns: whether it was told; false where it has ended, or its record can't be read just now.
+    func end(_ turn: SlotRecord, reason: String, grace: Duration, asLost: Bool) throws -> Bool {
+        guard let holder = turn.holder else { return false }
+        let lost = asLost ? History.Tail(holder, slot: turn.slot) : nil
+        return try remove(ticket: holder.ticket.number, reason: reason, grace: grace, only: turn, lost: lost) != nil
+    }
+
+    /// - Parameters:
+    ///   - turn: who is meant; nil: whoever has the number.
+    ///   - lost: what the history tells of a holder whose turn nobody ends.
+    private func remove(
+        ticket number: Int64, reason: String, grace: Duration, only turn: SlotRecord?, lost: History.Tail?
+    ) throws -> QueueMember? {
         let status = QueueStatus(of: file, through: gate.description)
         guard case (let ticket, var subject)? = find(number, in: status) else { return nil }
         if let holder = status.holders.first(where: { $0.ticket == ticket }), holder.isOrphaned {
             throw orphaned(holder.party)
         }
         let left = try locked { () -> Bool in
-            guard description.isAlive(ticket) else { return false }
+            guard description.isAlive(ticket), turn.map(stands) ?? true else { return false }
             // Granted since it was looked for: it has begun.
             if case .waiter(let party) = subject, isHolding(ticket) { subject = .holder(party) }
             guard let header = Book.header(from: description) else {
@@ -115,6 +130,12 @@ package struct Administration: QueueAdministration {
         let book = Book(file: file, description: description)
         if let waiter = WaiterLine.record(of: ticket, in: book) { wake(waiter.party) }
         return true
+    }
+
+    /// Whether a turn is still the one of its slot. Nobody but itself writes the same ticket, token, instant and party.
+    private func stands(_ turn: SlotRecord) -> Bool {
+        let line = QueueFile.slotLines.lowerBound + turn.slot
+        return QueueFile.record(SlotRecord.self, at: line, from: description)?.holder == turn.holder
     }
 
     private func isHolding(_ ticket: Ticket) -> Bool {

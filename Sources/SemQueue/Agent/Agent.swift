@@ -124,14 +124,18 @@ package final class Agent {
 
     /// Carries the client on to the agent that it had before.
     private func resume(_ request: Message) throws(SemaphoreError) -> Bool {
-        guard let name = request["agent"], let descriptor = try Rendezvous.connect(to: name) else {
-            client.send(
-                Message("error", [("code", "gone"), ("text", "the agent that held the place is no longer there")]))
-            return true
+        var gone = "the agent that held the place is no longer there"
+        switch request["agent"].flatMap(RendezvousName.init).map(Rendezvous.connect) ?? .nobody {
+        case .agent(let descriptor):
+            let agent = Stream(input: descriptor, output: descriptor)
+            agent.send(request)
+            Relay.run(client, agent)
+            return false
+        case .busy: throw SemaphoreError(.unreachable, "the agent that holds the place doesn't answer")
+        case .impostor: gone += ", and another user listens under its name"
+        case .nobody: break
         }
-        let agent = Stream(input: descriptor, output: descriptor)
-        agent.send(request)
-        Relay.run(client, agent)
-        return false
+        client.send(Message("error", [("code", "gone"), ("text", gone)]))
+        return true
     }
 }

@@ -33,15 +33,9 @@ final class AgentSession {
     private var lease: AgentLease
     private let rendezvous: Rendezvous?
     private let secret = Secret.random()
-    /// Those who have come to the rendezvous and have not shown the secret yet.
-    private var visitors: [Visitor] = []
+    private var visitors = Visitors<Stream>()
     private let task: any AgentTask
     private let alarm = Alarm()
-
-    private struct Visitor {
-        var stream: Stream
-        var until: Duration
-    }
 
     /// - Parameters:
     ///   - message: the request, which names the lease's length.
@@ -54,7 +48,7 @@ final class AgentSession {
         self.client = client
         self.task = task
         lease = AgentLease(length: length, at: .sinceBoot())
-        rendezvous = Rendezvous(name: Secret.random().text)
+        rendezvous = Rendezvous()
     }
 
     /// Returns when the client has left, or the task is over.
@@ -62,7 +56,7 @@ final class AgentSession {
     func run() throws -> Bool {
         defer {
             rendezvous?.close()
-            for visitor in visitors { visitor.stream.close() }
+            for (stream, _) in visitors.all { stream.close() }
         }
         tellWhoWeAre()
         task.renewed(until: lease.end)
@@ -80,8 +74,11 @@ final class AgentSession {
     }
 
     private var pollEvents: [pollfd] {
-        var events = (client?.pollEvents ?? []) + task.pollEvents + visitors.flatMap { $0.stream.pollEvents }
-        if let rendezvous { events.append(pollfd(fd: rendezvous.descriptor, events: Int16(POLLIN), revents: 0)) }
+        var events = (client?.pollEvents ?? []) + task.pollEvents + visitors.all.flatMap { $0.visitor.pollEvents }
+        // Where there is no room it would be ready, and we awake, without end.
+        if let rendezvous, visitors.hasRoom(at: .sinceBoot()) {
+            events.append(pollfd(fd: rendezvous.descriptor, events: Int16(POLLIN), revents: 0))
+        }
         return events
     }
 
@@ -90,7 +87,7 @@ final class AgentSession {
     /// By what the client finds this agent again after a cut.
     private func tellWhoWeAre() {
         guard let rendezvous else { return send(Message("accepted")) }
-        send(Message("accepted", [("agent", rendezvous.name), ("secret", secret.text)]))
+        send(Message("accepted", [("agent", rendezvous.name.text), ("secret", secret.text)]))
     }
 
     // MARK: what the client says
@@ -140,24 +137,19 @@ final class AgentSession {
 
     private func receiveVisitors() {
         let now = Duration.sinceBoot()
-        while visitors.count < 8, let descriptor = rendezvous?.accept() {
-            visitors.append(Visitor(stream: Stream(input: descriptor, output: descriptor), until: now + .seconds(10)))
+        // No more at a time than there is room for: there is a queue to look after.
+        for _ in 0..<Visitors<Stream>.most where visitors.hasRoom(at: now) {
+            guard let descriptor = rendezvous?.accept() else { break }
+            visitors.admit(Stream(input: descriptor, output: descriptor), at: now)?.close()
         }
-        for (index, visitor) in visitors.enumerated().reversed() {
-            switch visitor.stream.receive() {
-            case .nothing:
-                guard now > visitor.until else { continue }
-                visitor.stream.close()
-            case .end, .garbage: visitor.stream.close()
-            case .message(let message):
-                if message.verb == "resume", secret.matches(message["secret"] ?? "") {
-                    resume(visitor.stream, message)
-                } else {
-                    visitor.stream.send(Message("error", [("code", "gone"), ("text", "the secret is another's")]))
-                    visitor.stream.close()
-                }
+        let heard = visitors.hear(at: now, { $0.firstWord }, dismiss: { $0.close() })
+        for (stream, message) in heard {
+            if message.verb == "resume", secret.matches(message["secret"] ?? "") {
+                resume(stream, message)
+            } else {
+                stream.send(Message("error", [("code", "gone"), ("text", "the secret is another's")]))
+                stream.close()
             }
-            visitors.remove(at: index)
         }
     }
 
@@ -182,5 +174,15 @@ final class AgentSession {
         task.end(asLost: true)
         send(Message("error", [("code", "gone"), ("text", "nothing was heard for the length of the lease")]))
         return false
+    }
+}
+
+extension Stream {
+    fileprivate var firstWord: Visitors<Stream>.Word<Message> {
+        switch receive() {
+        case .message(let message): .said(message)
+        case .nothing: .nothing
+        case .end, .garbage: .left
+        }
     }
 }

@@ -13,6 +13,9 @@ final class AgentThere: AgentTask {
     private var status: Int32?
     private var input: Int32 = -1
     private var outputs: [(verb: String, descriptor: Int32)] = []
+    /// Where the `semq acquire` says what it was granted.
+    private var grants: Int32 = -1
+    private var granted: [SlotRecord] = []
     /// What the command has not read yet.
     private var unread: [UInt8] = []
     private var inputHasEnded = false
@@ -22,7 +25,7 @@ final class AgentThere: AgentTask {
     private let party: Party
 
     /// The environment variable by which `semq acquire` learns on whose behalf it runs, and what they call its host
-    /// and its semaphore: lines of party, host, name and path.
+    /// and its semaphore: lines of party, host, name, the descriptor for ``LocalGrant/report``, and path.
     static let variable = "SEMQ_ON_BEHALF"
 
     /// - Throws: ``SemaphoreError`` where the request makes no sense.
@@ -35,7 +38,7 @@ final class AgentThere: AgentTask {
         environment = [
             (
                 Self.variable,
-                ["\(party.pid) \(party.host) \(party.user)", message["at"] ?? "", message["name"] ?? "", path]
+                ["\(party.pid) \(party.host) \(party.user)", message["at"] ?? "", message["name"] ?? "", "3", path]
                     .joined(by: "\n")
             ), (Nesting.variable, message["held"] ?? ""),
         ]
@@ -46,15 +49,20 @@ final class AgentThere: AgentTask {
         for (name, value) in environment { setenv(name, value, 1) }
         // What loses its parent stays to be found.
         _ = semq_become_subreaper()
-        var ends: [[Int32]] = [[-1, -1], [-1, -1], [-1, -1]]
+        var ends: [[Int32]] = [[-1, -1], [-1, -1], [-1, -1], [-1, -1]]
         for index in 0..<3 where semq_pipe(&ends[index]) != 0 { throw Self.noRoom(errno) }
+        // A socket and not a pipe: where nobody is left to be told that is no signal.
+        let kind = Int32(SOCK_STREAM.rawValue) | O_CLOEXEC | O_NONBLOCK
+        guard socketpair(AF_UNIX, kind, 0, &ends[3]) == 0 else { throw Self.noRoom(errno) }
         var arguments = ["semq", "acquire"].map { (word: String) in strdup(word) } + words.map(Self.copy) + [nil]
         defer { for word in arguments { free(word) } }
-        let error = semq_spawn(&pid, "/proc/self/exe", &arguments, ends[0][0], ends[1][1], ends[2][1], -1, [], 0)
-        for descriptor in [ends[0][0], ends[1][1], ends[2][1]] { close(descriptor) }
+        let error = semq_spawn(
+            &pid, "/proc/self/exe", &arguments, ends[0][0], ends[1][1], ends[2][1], ends[3][1], [], 0)
+        for descriptor in [ends[0][0], ends[1][1], ends[2][1], ends[3][1]] { close(descriptor) }
         guard error == 0 else { throw Self.noRoom(error) }
         input = ends[0][1]
         outputs = [("out", ends[1][0]), ("err", ends[2][0])]
+        grants = ends[3][0]
     }
 
     private static func copy(_ word: ArraySlice<UInt8>) -> UnsafeMutablePointer<CChar>? {
@@ -65,6 +73,8 @@ final class AgentThere: AgentTask {
         SemaphoreError(
             .io, "can't start the command: \(String(cString: strerror(error)))", systemError: error)
     }
+
+    deinit { if grants >= 0 { close(grants) } }
 
     // MARK: what the command does
 
@@ -220,17 +230,22 @@ final class AgentThere: AgentTask {
         outputs = []
     }
 
-    /// As `semq release` would, but that nobody did it where the lease has run out.
+    /// As `semq release` would, but that nobody did it where the lease has run out. The turn is known by what it said
+    /// itself of its grant: its party is the client's, and another client's may have the same pid and host name.
     /// - Returns: false where it holds nothing (yet).
     private func endTurn(asLost: Bool) -> Bool {
-        let holders = (try? QueueStatus(path: path))?.holders ?? []
-        guard let holder = holders.first(where: { $0.party.pid == party.pid && $0.party.host == party.host }) else {
-            return false
+        var line = [UInt8](repeating: 0, count: Line.length)
+        while recv(grants, &line, line.count, Int32(MSG_DONTWAIT)) == line.count {
+            if let record = SlotRecord(line: line[...]) { granted.append(record) }
         }
-        let subject = try? Administration(path, create: false, by: "\(party.user)@\(party.host)").remove(
-            ticket: holder.ticket.number, reason: asLost ? Self.unheard : "its client has left it", grace: Self.grace,
-            lost: asLost ? History.Tail(holder) : nil)
-        return subject != nil
+        let by = "\(party.user)@\(party.host)"
+        return granted.contains { turn in
+            let administration = try? Administration(path, create: false, by: by)
+            return
+                (try? administration?.end(
+                    turn, reason: asLost ? Self.unheard : "its client has left it", grace: Self.grace, asLost: asLost))
+                == true
+        }
     }
 
     private static let unheard = "nothing was heard from there for the length of the lease"

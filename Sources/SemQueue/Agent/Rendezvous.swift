@@ -1,61 +1,127 @@
 internal import CSemQueue
 internal import Glibc
 
-/// Where an agent whose connection was cut is found again: an abstract Unix socket, which lives as long as
-/// the agent and leaves nothing in any folder.
+/// Where an agent whose connection was cut is found again: a Unix socket that lives as long as the agent, in a folder
+/// that nobody but its user can enter. Where no such folder can be had it is an abstract one, whose name anybody may
+/// read, take when the agent is dead, and flood.
 struct Rendezvous {
-    /// The agent's name, by which its client asks for it.
-    let name: String
+    /// By which the client asks for the agent.
+    let name: RendezvousName
     let descriptor: Int32
+    private let folder: RendezvousFolder?
 
-    /// - Returns: nil where the system has no room for it.
-    init?(name: String) {
-        let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | O_CLOEXEC | O_NONBLOCK, 0)
-        guard descriptor >= 0 else { return nil }
-        var (address, length) = Self.address(name)
-        let isListening =
-            withUnsafePointer(to: &address) {
-                $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(descriptor, $0, length) }
-            } == 0 && listen(descriptor, 8) == 0
-        guard isListening else {
-            Glibc.close(descriptor)
-            return nil
+    /// As many may knock at once as come within the fifth of a second in which the agent may not look.
+    private static let backlog: Int32 = 64
+
+    /// Nil where the system has no room for it.
+    init?() {
+        for name in RendezvousName.random() {
+            if let made = Self(name) {
+                self = made
+                return
+            }
         }
-        self.name = name
-        self.descriptor = descriptor
-    }
-
-    func close() { Glibc.close(descriptor) }
-
-    /// The next who comes, if it is of the same user.
-    func accept() -> Int32? {
-        let peer = semq_accept(descriptor)
-        return peer >= 0 ? peer : nil
-    }
-
-    /// A stream to the agent of that name, or nil if there is none on this host.
-    /// - Throws: ``SemaphoreError`` where it has no time for more visitors now.
-    static func connect(to name: String) throws(SemaphoreError) -> Int32? {
-        guard name.utf8.count <= 64 else { return nil }
-        let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | O_CLOEXEC | O_NONBLOCK, 0)
-        guard descriptor >= 0 else { return nil }
-        var (address, length) = address(name)
-        let error = withUnsafePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { Glibc.connect(descriptor, $0, length) }
-        }
-        if error == 0 { return descriptor }
-        let isBusy = errno == EAGAIN
-        Glibc.close(descriptor)
-        if isBusy { throw SemaphoreError(.unreachable, "the agent that holds the place doesn't answer") }
         return nil
     }
 
+    private init?(_ name: RendezvousName) {
+        self.name = name
+        guard let path = name.folder else {
+            folder = nil
+            guard let descriptor = Self.listen(at: Self.abstract(name.socket)) else { return nil }
+            self.descriptor = descriptor
+            return
+        }
+        guard let folder = RendezvousFolder(path, making: true) else { return nil }
+        self.folder = folder
+        folder.tidy()
+        // Who tidies up must not take one that is there, and not bound yet, for one that was left.
+        guard let descriptor = Self.listen(at: folder.path(of: RendezvousFolder.unready + name.socket)) else {
+            return nil
+        }
+        guard folder.makeReady(name.socket) else {
+            Glibc.close(descriptor)
+            return nil
+        }
+        self.descriptor = descriptor
+    }
+
+    private static func listen(at path: [UInt8]) -> Int32? {
+        guard let descriptor = socket(SOCK_STREAM) else { return nil }
+        if address(path, { bind(descriptor, $0, $1) }) == 0, Glibc.listen(descriptor, backlog) == 0 {
+            return descriptor
+        }
+        Glibc.close(descriptor)
+        return nil
+    }
+
+    func close() {
+        folder?.remove(name.socket, andItself: name.own != nil)
+        Glibc.close(descriptor)
+    }
+
+    /// The next who comes, if it is of the same user.
+    func accept() -> Int32? {
+        // Others may knock at an abstract socket. Each of them waits in the kernel's line before one of ours.
+        for _ in 0..<Self.backlog {
+            let visitor = semq_accept(descriptor)
+            guard visitor >= 0 else { return nil }
+            if semq_is_of_this_user(visitor) { return visitor }
+            Glibc.close(visitor)
+        }
+        return nil
+    }
+
+    // MARK: for those who look for an agent
+
+    enum Found {
+        /// A stream to it.
+        case agent(Int32)
+        /// There is none of that name on this host.
+        case nobody
+        /// Another user listens under its name, which is free only when it is dead.
+        case impostor
+        /// It has no time for more visitors now.
+        case busy
+    }
+
+    static func connect(to name: RendezvousName) -> Found {
+        guard let path = name.folder else { return connect(at: abstract(name.socket)) }
+        guard let folder = RendezvousFolder(path, making: false) else { return .nobody }
+        return connect(at: folder.path(of: name.socket))
+    }
+
+    private static func connect(at path: [UInt8]) -> Found {
+        guard let descriptor = socket(SOCK_STREAM) else { return .busy }
+        let isConnected = address(path) { Glibc.connect(descriptor, $0, $1) } == 0
+        let isBusy = !isConnected && errno == EAGAIN
+        // Before a word is said: the first is the secret.
+        if isConnected, semq_is_of_this_user(descriptor) { return .agent(descriptor) }
+        Glibc.close(descriptor)
+        return isConnected ? .impostor : isBusy ? .busy : .nobody
+    }
+
+    // MARK: sockets
+
+    /// In bytes, the one that ends it counted.
+    static let longestPath = 108
+
+    static func socket(_ type: __socket_type) -> Int32? {
+        let descriptor = Glibc.socket(AF_UNIX, Int32(type.rawValue) | O_CLOEXEC | O_NONBLOCK, 0)
+        return descriptor >= 0 ? descriptor : nil
+    }
+
     /// Abstract names begin with a zero byte (unix(7)).
-    private static func address(_ name: String) -> (sockaddr_un, socklen_t) {
+    private static func abstract(_ name: String) -> [UInt8] { [0] + Array("semq-\(name)".utf8) }
+
+    static func address(_ path: [UInt8], _ use: (UnsafePointer<sockaddr>, socklen_t) -> Int32) -> Int32 {
         var address = sockaddr_un()
         address.sun_family = sa_family_t(AF_UNIX)
-        let bytes = [0] + Array("semq-\(name)".utf8)
-        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: bytes) }
-        return (address, socklen_t(MemoryLayout.offset(of: \sockaddr_un.sun_path)! + bytes.count))
+        precondition(path.count < longestPath, "names of ours are short")
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path) }
+        let length = socklen_t(MemoryLayout.offset(of: \sockaddr_un.sun_path)! + path.count)
+        return withUnsafePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { use($0, length) }
+        }
     }
 }

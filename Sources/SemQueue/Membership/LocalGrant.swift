@@ -44,10 +44,12 @@ package final class LocalGrant: Grant {
 
     /// As text, for a process that was forked before the grant and has the same descriptors.
     package var handover: String {
-        let record = SlotRecord(queue: queue, slot: slot, holder: holder(expires: nil)).line
         let numbers = "\(description.descriptor) \(file.identity.device) \(file.identity.inode)"
-        return numbers + "\n" + String(decoding: record, as: UTF8.self) + path
+        return numbers + "\n" + String(decoding: report, as: UTF8.self) + path
     }
+
+    /// By which this turn is told from all others of its queue, before a recovery of that and after: its record.
+    package var report: [UInt8] { SlotRecord(queue: queue, slot: slot, holder: holder(expires: nil)).line }
 
     package convenience init?(handover: String) {
         let bytes = Array(handover.utf8)

@@ -156,6 +156,7 @@ struct AcquireCommand {
         display.begin()
         switch try acquire(open, display) {
         case .granted(let grants):
+            OnBehalf.current?.tell(of: grants)
             display.end()
             let permits = Permits(grants: grants, enclosing: enclosing, order: semaphores.map(\.name))
             if let death = display.death {

@@ -10,6 +10,8 @@ struct OnBehalf {
     private let name: String
     /// The semaphore, here.
     private let path: String
+    /// Where the agent wants to be told of what is granted, by which it knows the turn again. The command doesn't get it.
+    private let grants: Int32
 
     /// Nil for a process that somebody has started here. The command isn't told.
     static let current: OnBehalf? = {
@@ -19,13 +21,23 @@ struct OnBehalf {
     }()
 
     init?(_ text: String) {
-        let lines = text.split(separator: "\n", maxSplits: 3, omittingEmptySubsequences: false).map(String.init)
+        let lines = text.split(separator: "\n", maxSplits: 4, omittingEmptySubsequences: false).map(String.init)
         let words = lines[0].split(separator: " ", maxSplits: 2).map(String.init)
         guard words.count == 3, let pid = Int32(words[0]) else { return nil }
         party = Party(pid: pid, host: words[1], user: words[2], description: "")
-        let areTold = lines.count == 4 && !lines[1].isEmpty && !lines[2].isEmpty
+        let areTold = lines.count == 5 && !lines[1].isEmpty && !lines[2].isEmpty
         host = areTold ? lines[1] : nil
-        (name, path) = areTold ? (lines[2], lines[3]) : ("", "")
+        (name, path) = areTold ? (lines[2], lines[4]) : ("", "")
+        grants = lines.count == 5 ? Int32(lines[3]) ?? -1 : -1
+        if grants >= 0 { _ = fcntl(grants, F_SETFD, FD_CLOEXEC) }
+    }
+
+    /// Before the command starts.
+    func tell(of granted: [any Grant]) {
+        for case let grant as LocalGrant in granted {
+            let report = grant.report
+            send(grants, report, report.count, Int32(MSG_NOSIGNAL | MSG_DONTWAIT))
+        }
     }
 
     /// A message by the names that are known there.
