@@ -74,8 +74,11 @@ final class LeasedConversation {
         lease = ClientLease(length: length, at: now)
     }
 
-    /// From here on something runs under the lease.
-    func hold() { lease.isHolding = true }
+    /// From here on something runs under the lease. It may outlive that, where it can't be ended: then a connection is
+    /// still tried for, since the agent may have heard of us later, and keeps the slot for us if it hears of us again.
+    func hold() { (lease.isHolding, outlivesLease) = (true, true) }
+
+    private var outlivesLease = false
 
     /// From here on a lost connection can be resumed.
     func identify(agent: String, secret: String) { identity = (agent, secret) }
@@ -106,6 +109,7 @@ final class LeasedConversation {
         let end = Duration.sinceBoot() + limit
         let alarm = Alarm()
         var isSaid = false
+        outlivesLease = false
         while case let rest = end - .sinceBoot(), rest > .zero {
             if !isCut, !isSaid {
                 send(Message("goodbye"))
@@ -175,7 +179,7 @@ final class LeasedConversation {
     private func wakeTime(_ now: Duration) -> Duration {
         var time = lease.nextBeat
         if isCut {
-            time = min(nextAttempt, lease.start(of: .over))
+            time = outlivesLease ? nextAttempt : min(nextAttempt, lease.start(of: .over))
             if let cutSince, !cutIsTold { time = min(time, cutSince + silence) }
         } else if let suspicion {
             time = min(time, suspicion)
@@ -217,7 +221,7 @@ final class LeasedConversation {
         }
         if !isCut, let suspicion, now >= suspicion { begin(cutAt: oldestUnanswered ?? now) }
         guard let cutSince else { return advance(now) }
-        if lease.phase(at: now) == .over { return .ended(refusal.map(End.failed) ?? .cutOff) }
+        if lease.phase(at: now) == .over, !outlivesLease { return .ended(refusal.map(End.failed) ?? .cutOff) }
         if !cutIsTold, now >= cutSince + silence {
             cutIsTold = true
             return .cut
@@ -266,7 +270,7 @@ final class LeasedConversation {
     /// The connection has ended.
     private func lost(_ now: Duration) -> Event? {
         leave(now)
-        guard !cutIsTold, lease.phase(at: now) < .over else { return nil }
+        guard !cutIsTold, lease.phase(at: now) < .over || outlivesLease else { return nil }
         cutIsTold = true
         return .cut
     }

@@ -108,6 +108,9 @@ package final class RemoteGrant: Grant, @unchecked Sendable {
         if session.lease.phase(at: now) >= .ending, loss() == nil, !options.warnsOnly {
             lose(Self.unanswered(now - session.lease.proven), changed)
         }
+        if options.warnsOnly, session.lease.phase(at: now) == .over, !state.withLock(\.hasWarned) {
+            lose("no connection for \(options.lease.rounded)", changed)
+        }
         let remark: String? = state.withLock { state in
             defer { if !session.isCut { state.isRemarkSent = true } }
             return session.isCut || state.isRemarkSent ? nil : state.remark
@@ -162,7 +165,11 @@ package final class RemoteGrant: Grant, @unchecked Sendable {
     private func lose(_ loss: PermitLoss, _ changed: () -> Void) {
         if options.warnsOnly, case .cutOff(let why, _) = loss {
             let what = options.hasCommand ? "the command" : "what it is held for"
-            state.withLock { $0.hasWarned = true }
+            let isTold = state.withLock { state in
+                defer { state.hasWarned = true }
+                return state.hasWarned
+            }
+            guard !isTold else { return }
             return tell("\(path): the lock is lost: \(why); \(what) goes on, perhaps not alone", changed)
         }
         state.withLock { if $0.loss == nil { $0.loss = loss } }
