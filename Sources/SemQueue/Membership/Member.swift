@@ -292,7 +292,8 @@ struct Member {
     /// Locks a slot.
     /// - Returns: false if the kernel says that it is not free after all.
     func lock(_ slot: Int) -> Bool {
-        // A waiter that was stopped with its read lock on the doorbell must not keep us out.
+        // A waiter that was stopped with its read lock on the doorbell must not keep us out. Whoever holds takes the
+        // doorbell later (`LocalGrant.loss()`).
         own.tryLock(.write, LockSpace.holdAndDoorbell(slot)) || own.tryLock(.write, LockSpace.hold(slot))
     }
 
