@@ -150,16 +150,18 @@ extension Member {
             guard action.isClaim || !due.isEmpty || isPassed(ticket, header) else { return .look(action) }
             fallthrough
         case .next:
-            if !stopped.isEmpty {
-                stopped = stoppedOnes(from: gate.description.nearestAhead(of: ticket), Book.header(from: own))
-            }
             return try locked {
                 var header = try openBook(isMember: true)
                 if isPassed(ticket, header) {
                     header.passed.removeAll { $0 == ticket }
                     QueueFile.write(header, to: own)
                 }
-                let sight = settledSight(&header, from: ticket, past: stopped)
+                var sight = settledSight(&header, from: ticket, past: stopped)
+                if !stopped.isEmpty, sight.hasRoom {
+                    // One of them may go on again.
+                    stopped = stoppedOnes(from: gate.description.nearestAhead(of: ticket), header)
+                    sight = settledSight(&header, from: ticket, past: stopped)
+                }
                 let action = turn.look(sight, at: .monotonic())
                 guard case .claim(let slot) = action, !alarm.isRung else { return .look(action) }
                 try checkNotes(to: ticket)
@@ -192,17 +194,19 @@ extension Member {
     /// let go: then the wake is the claim, and what else a grant needs is asked with the slot in hand.
     /// - Returns: nil if it may not be taken now.
     private func confirm(_ offer: Offer, _ ticket: Ticket) throws -> LocalGrant? {
-        let isAlone = own.conflict(with: .read, in: LockSpace.slotsAndAhead(of: ticket)) == nil
-        guard isAlone || request.lease != nil else { return nil }
-        return try locked {
+        try locked {
             var header = try openBook(isMember: true)
             guard !isPassed(ticket, header) else { return nil }
+            // Under the mutex like all that a grant rests on: before it, others may come in beyond.
+            let isAlone = own.conflict(with: .read, in: LockSpace.slotsAndAhead(of: ticket)) == nil
             if isAlone, header.remote == 0 {
                 guard header.pause == nil else { return nil }
             } else {
+                guard isAlone || request.lease != nil else { return nil }
                 // Through our own description, in whose way this lock is not.
                 let sight = settledSight(&header, from: ticket, through: own)
-                guard sight.hasRoom, sight.concurrency > offer.slot, !sight.kept.contains(offer.slot) else {
+                let taken = sight.held + sight.kept
+                guard sight.hasRoom, sight.concurrency > offer.slot, !taken.contains(offer.slot) else {
                     return nil
                 }
                 if let next = sight.ahead.first, !offer.past.contains(next) { return nil }
