@@ -160,10 +160,12 @@ struct Member {
                 // Whoever holds directly still draws a ticket; a living duplicate can only be left
                 // from before the header was lost.
                 while own.isAlive(ticket) { ticket = ticket.next }
-                if lock(sight.firstFree), let grant = try record(sight.firstFree, ticket, &header, at: .now()) {
-                    tellPassed(stopped)
-                    return .granted(grant)
-                }
+                do {
+                    if lock(sight.firstFree), let grant = try record(sight.firstFree, ticket, &header, at: .now()) {
+                        tellPassed(stopped)
+                        return .granted(grant)
+                    }
+                } catch is Unheld {}
             }
             if request.limit == .zero {
                 if let pause = header.pause { return .refused(.paused(reason: pause.reason, by: pause.by)) }
@@ -297,9 +299,19 @@ struct Member {
         own.tryLock(.write, LockSpace.holdAndDoorbell(slot)) || own.tryLock(.write, LockSpace.hold(slot))
     }
 
+    /// Whether a slot that was locked just now, under this mutex, is locked still, as the others see it: through another
+    /// description. Only somebody who has a duplicate of ours, or a signal's handler, could have unlocked it.
+    private func stands(_ slot: Int) -> Bool {
+        gate.description.conflict(with: .read, in: LockSpace.hold(slot)) != nil
+    }
+
+    /// A slot that was locked isn't held after all: the place in line was given up for nothing.
+    struct Unheld: Error {}
+
     /// Makes a slot that is locked a permit.
     /// - Returns: nil if its record says that it must be kept; it is given back then.
     /// - Throws: ``SemaphoreError`` where a remote member's permit can't be written down; all is given back then.
+    ///   ``Unheld`` where the lock doesn't stand; what is left of it is given back then.
     func record(
         _ slot: Int, _ ticket: Ticket, _ header: inout Header, at now: Timestamp
     ) throws -> LocalGrant? {
@@ -326,6 +338,10 @@ struct Member {
         let isRecorded = QueueFile.write(
             SlotRecord(queue: header.queue, slot: slot, holder: holder).line, at: line, to: own)
         if request.lease != nil, !isWritten || !isRecorded { throw giveUp(book.metadataFailed(), slot, header) }
+        guard stands(slot) else {
+            giveUp(slot, header)
+            throw Unheld()
+        }
         let told = History.Tail(holder, slot: slot)
         history.append(.granted, at: now, told)
         return LocalGrant(
@@ -335,10 +351,14 @@ struct Member {
 
     /// Gives everything back where a permit can't be written down.
     private func giveUp(_ error: SemaphoreError, _ slot: Int, _ header: Header) -> SemaphoreError {
+        giveUp(slot, header)
+        return error
+    }
+
+    private func giveUp(_ slot: Int, _ header: Header) {
         let free = SlotRecord(queue: header.queue, slot: slot, state: .free)
         QueueFile.write(free.line, at: QueueFile.slotLines.lowerBound + slot, to: own)
         own.unlockAll()
-        return error
     }
 
     func holder(_ ticket: Ticket, token: Int64, since: Timestamp) -> SlotRecord.Holder {

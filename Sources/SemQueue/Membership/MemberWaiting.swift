@@ -5,7 +5,10 @@ extension Member {
         var record = record
         // Explicitly, because a process forked meanwhile may have the description too.
         var granted = false
+        let slots = SlotWatch(gate)
         defer {
+            // Whoever is granted forks.
+            slots.stop()
             record.clear(in: book)
             if !granted {
                 own.unlockAll()
@@ -16,7 +19,6 @@ extension Member {
         observer.joined(place)
         var turn = Turn()
         var stopped: [Ticket] = []
-        let slots = SlotWatch(gate)
         var stand = Stand.unknown
         var isReady = false
         var isAside = false
@@ -29,6 +31,7 @@ extension Member {
             if observer.lostPlace() {
                 giveBack(&offer)
                 takePlaceAnew(ticket)
+                continue
             }
             if now >= nextInspection {
                 try checkNotes(to: ticket)
@@ -43,20 +46,30 @@ extension Member {
                 block(Self.inspects, place) { alarm.sleep($0) }
                 continue
             }
-            if isAside { takePlaceAnew(ticket) }
-            isAside = false
+            if isAside {
+                takePlaceAnew(ticket)
+                isAside = false
+                continue
+            }
             if let offered = offer {
                 // Time has passed if somebody was asked.
                 if alarm.isRung { return .cancelled }
-                if let grant = try confirm(offered, ticket) {
-                    granted = true
-                    return .granted(grant)
-                }
+                do {
+                    if let grant = try confirm(offered, ticket) {
+                        granted = true
+                        return .granted(grant)
+                    }
+                } catch is Unheld { takePlaceAnew(ticket) }
                 giveBack(&offer)
                 continue
             }
             let action: Turn.Action
-            switch try decide(&turn, stand, &stopped, ticket, now) {
+            let decision: Decision
+            do { decision = try decide(&turn, stand, &stopped, ticket, now) } catch is Unheld {
+                takePlaceAnew(ticket)
+                continue
+            }
+            switch decision {
             case .granted(let grant):
                 granted = true
                 return .granted(grant)
@@ -78,6 +91,7 @@ extension Member {
                 let isNew = stand != .next
                 place.isNext = true
                 if !isNew, !isReady {
+                    slots.stop()  // it forks
                     observer.isNext(place)
                     rehearse(ticket)
                     isReady = true
@@ -88,7 +102,12 @@ extension Member {
                         let isOurs = own.lock(.write, LockSpace.holdAndDoorbell(0), alarm, $0)
                         return isOurs ? Offer(slot: 0, since: .now()) : nil
                     }
-                    held.isEmpty ? alarm.sleep($0) : slots.await(held, alarm, $0)
+                    // Not for that short a time.
+                    if held.isEmpty || isNew && held.count > 1 {
+                        alarm.sleep($0)
+                    } else {
+                        slots.await(held, alarm, $0)
+                    }
                     return nil
                 }
                 offer = taken
@@ -267,7 +286,12 @@ extension Member {
     }
 
     private func takePlaceAnew(_ ticket: Ticket) {
-        // Only a successor's short read lock can be in the way.
-        while !own.tryLock(.write, LockSpace.placeAndMember(ticket)), !alarm.isRung { alarm.sleep(.milliseconds(1)) }
+        // Only a successor's short read lock can be in the way; for longer, if that one is stopped just then.
+        var pause = Duration.milliseconds(1)
+        while !own.tryLock(.write, LockSpace.placeAndMember(ticket)), !alarm.isRung {
+            if let deadline, .monotonic() >= deadline { return }
+            alarm.sleep(pause)
+            pause = min(pause * 2, .milliseconds(100))
+        }
     }
 }

@@ -76,7 +76,8 @@ final class WaitingDisplay: WaitObserver {
 
     func joined(_ place: any Place) {
         if isSingle, let locks = place.locks {
-            semq_waiting_place(locks.descriptor, locks.start, locks.length, locks.slotStart, locks.slotLength)
+            semq_waiting_place(
+                locks.descriptor, locks.privateDescriptor, locks.start, locks.length, locks.slotStart, locks.slotLength)
         }
     }
 
@@ -85,7 +86,11 @@ final class WaitingDisplay: WaitObserver {
         if isSingle, let locks = place.locks { prepare(locks) }
     }
 
-    func left() { prepare(nil) }
+    func left() {
+        // Its descriptors are about to be another file's.
+        if isSingle { semq_waiting_place(-1, -1, 0, 0, 0, 0) }
+        prepare(nil)
+    }
 
     func blocks(_ begins: Bool) {
         semq_waiting_allow_stop(begins)
