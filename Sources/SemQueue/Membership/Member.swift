@@ -14,6 +14,8 @@ struct Member {
     let file: QueueFile
     let own: Description
     let gate: Gate
+    /// The path named another file, or none, before this one was open twice.
+    private let isStale: Bool
     private let party: Party
     private let history: History
     private let clock: BootTime.Clock
@@ -48,13 +50,13 @@ struct Member {
         while true {
             do {
                 let member = try Member(path, request, alarm, observer, deadline, kept, clock)
-                let outcome = try member.run()
-                kept?.keep(member.gate, of: member.file)
-                return outcome
-            } catch let error as SemaphoreError where error.systemError == ESTALE {
-                continue
-            } catch is Replaced {
-                continue
+                do {
+                    let outcome = try member.run()
+                    kept?.keep(member.gate, of: member.file)
+                    return outcome
+                } catch is Replaced {
+                    if let outcome = try member.outlastHolders() { return outcome }
+                }
             } catch let failure as Gate.Failure {
                 return failure == .interrupted ? .cancelled : .timedOut
             }
@@ -65,12 +67,14 @@ struct Member {
     static func identify(
         _ path: String, _ request: Request, alarm: Alarm, observer: any WaitObserver
     ) throws -> UInt64 {
-        let member = try Member(path, request, alarm, observer, nil, nil, BootTime.clock)
-        if let header = Book.header(from: member.own) { return header.queue }
-        return try member.locked { try member.openBook() }.queue
+        while true {
+            let member = try Member(path, request, alarm, observer, nil, nil, BootTime.clock)
+            if !member.isStale, let header = Book.header(from: member.own) { return header.queue }
+            do { return try member.locked { try member.openBook() }.queue } catch is Replaced {}
+        }
     }
 
-    /// The path names another file now: begin anew there.
+    /// The path names another file now: begin anew there, when those who hold this one have ended.
     struct Replaced: Error {}
 
     /// Somebody has taken this waiter out of the queue.
@@ -93,7 +97,14 @@ struct Member {
                 create: !request.existing, absence: ", and --existing makes none", anyFilesystem: request.anyFilesystem)
             (file, own, _) = try QueueFile.open(path, options)
         }
-        gate = try kept?.takeGate(of: file) ?? Gate(description: file.reopen())
+        do {
+            gate = try kept?.takeGate(of: file) ?? Gate(description: file.reopen())
+            isStale = false
+        } catch let error as SemaphoreError where error.systemError == ESTALE || error.systemError == ENOENT {
+            // Nothing is ever locked in it but its mutex, so one description will do.
+            gate = Gate(description: own)
+            isStale = true
+        }
         history = kept?.history ?? History(of: path)
         var party = request.party ?? Party(pid: getpid(), host: LocalHost.name, user: LocalHost.user, description: "")
         party.description = request.description
@@ -231,7 +242,16 @@ struct Member {
 
     // MARK: under the mutex
 
+    /// - Throws: ``Replaced``, or ``Gate/Failure``, or what the body throws.
     func locked<Result>(_ body: () throws -> Result) throws -> Result {
+        try underMutex {
+            guard !isStale, file.isInPlace() else { throw Replaced() }
+            return try body()
+        }
+    }
+
+    /// The same whatever the path names by now.
+    func underMutex<Result>(_ body: () throws -> Result) throws -> Result {
         let bound = request.limit == .zero ? Duration.monotonic() + request.mutexLimit : deadline
         defer { news.spread() }
         var seen: Int32?
@@ -242,10 +262,7 @@ struct Member {
             guard owner?.isStopped == true || seen == owner?.pid ?? 0 else { return }
             observer.stuck(path, by: LockOwner.named(owner))
         }
-        return try gate.locked(alarm: alarm, deadline: bound, stuck: stuck) {
-            guard file.isInPlace() else { throw Replaced() }
-            return try body()
-        }
+        return try gate.locked(alarm: alarm, deadline: bound, stuck: stuck, body)
     }
 
     /// What the queue looks like, and what of it should be written down.

@@ -249,7 +249,7 @@ extension Member {
 
     /// - Returns: what the call returned, and whether that was before its time.
     @discardableResult
-    private func block<Result>(
+    func block<Result>(
         _ lookAfter: Duration, _ place: LocalPlace, _ call: (Duration) -> Result
     ) -> (Result, isEarly: Bool) {
         var limit = lookAfter

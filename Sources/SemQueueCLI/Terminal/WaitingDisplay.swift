@@ -250,8 +250,11 @@ struct Standing {
     /// More may be ahead.
     var isUncertain: Bool
     var status: QueueStatus
+    /// See ``Place/isFormer``.
+    var isFormer: Bool
 
     init(_ place: any Place) {
+        isFormer = place.isFormer
         status = place.holders()
         path = place.path
         ahead = place.ahead()
@@ -263,6 +266,10 @@ struct Standing {
         let later = isUncertain ? " or later" : ""
         let position = ahead == 0 ? "next in line" : "\(Self.ordinal(ahead + 1)) in line\(later)"
         let time = waited.map { ", \(Self.span($0))" } ?? ""
+        if isFormer {
+            let held = Self.held(status, now: withTimes ? .now() : nil) ?? "free by now"
+            return "\(path): deleted or replaced, to be begun anew\(time); the old file: \(held)"
+        }
         if let pause = status.paused {
             return "\(path): paused by \(pause.by): \(pause.reason); \(position)\(time)"
         }
