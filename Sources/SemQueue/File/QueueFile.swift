@@ -74,9 +74,13 @@ struct QueueFile: Sendable {
         let (file, description, _) = try QueueFile.open(
             path, Options(create: false, anyFilesystem: true, readOnly: readOnly))
         guard file.identity == identity else {
-            throw SemaphoreError(.io, "\(path): the queue file was replaced just now; try again", systemError: ESTALE)
+            throw replaced()
         }
         return description
+    }
+
+    func replaced() -> SemaphoreError {
+        SemaphoreError(.io, "\(path): the queue file was replaced just now; try again", systemError: ESTALE)
     }
 
     /// Whether the path still names the file that was opened. What can't be looked at is taken to be there.

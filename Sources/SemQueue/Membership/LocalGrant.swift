@@ -100,9 +100,18 @@ package final class LocalGrant: Grant {
         }
     }
 
+    /// Takes the doorbell where somebody stood in front of it at the grant: until then those who wait look by the clock.
+    private func takeDoorbell() {
+        // Never behind the release, whose description is used again.
+        isRecorded.withLock { isRecorded in
+            if isRecorded { _ = description.tryLock(.write, LockSpace.doorbell(slot)) }
+        }
+    }
+
     /// Writes the record again where it was damaged, so that those who wait know for whom. A lease's is written with
     /// each sign of life.
     private func mend() {
+        takeDoorbell()
         guard lease == .zero, QueueFile.record(SlotRecord.self, at: recordLine, from: description) == nil else {
             return
         }

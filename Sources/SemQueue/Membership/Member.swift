@@ -14,6 +14,8 @@ struct Member {
     let file: QueueFile
     let own: Description
     let gate: Gate
+    /// The path named another file, or none, before this one was open twice.
+    private let isStale: Bool
     private let party: Party
     private let history: History
     private let clock: BootTime.Clock
@@ -48,13 +50,13 @@ struct Member {
         while true {
             do {
                 let member = try Member(path, request, alarm, observer, deadline, kept, clock)
-                let outcome = try member.run()
-                kept?.keep(member.gate, of: member.file)
-                return outcome
-            } catch let error as SemaphoreError where error.systemError == ESTALE {
-                continue
-            } catch is Replaced {
-                continue
+                do {
+                    let outcome = try member.run()
+                    kept?.keep(member.gate, of: member.file)
+                    return outcome
+                } catch is Replaced {
+                    if let outcome = try member.outlastHolders() { return outcome }
+                }
             } catch let failure as Gate.Failure {
                 return failure == .interrupted ? .cancelled : .timedOut
             }
@@ -65,12 +67,14 @@ struct Member {
     static func identify(
         _ path: String, _ request: Request, alarm: Alarm, observer: any WaitObserver
     ) throws -> UInt64 {
-        let member = try Member(path, request, alarm, observer, nil, nil, BootTime.clock)
-        if let header = Book.header(from: member.own) { return header.queue }
-        return try member.locked { try member.openBook() }.queue
+        while true {
+            let member = try Member(path, request, alarm, observer, nil, nil, BootTime.clock)
+            if !member.isStale, let header = Book.header(from: member.own) { return header.queue }
+            do { return try member.locked { try member.openBook() }.queue } catch is Replaced {}
+        }
     }
 
-    /// The path names another file now: begin anew there.
+    /// The path names another file now: begin anew there, when those who hold this one have ended.
     struct Replaced: Error {}
 
     /// Somebody has taken this waiter out of the queue.
@@ -93,7 +97,14 @@ struct Member {
                 create: !request.existing, absence: ", and --existing makes none", anyFilesystem: request.anyFilesystem)
             (file, own, _) = try QueueFile.open(path, options)
         }
-        gate = try kept?.takeGate(of: file) ?? Gate(description: file.reopen())
+        do {
+            gate = try kept?.takeGate(of: file) ?? Gate(description: file.reopen())
+            isStale = false
+        } catch let error as SemaphoreError where error.systemError == ESTALE || error.systemError == ENOENT {
+            // Nothing is ever locked in it but its mutex, so one description will do.
+            gate = Gate(description: own)
+            isStale = true
+        }
         history = kept?.history ?? History(of: path)
         var party = request.party ?? Party(pid: getpid(), host: LocalHost.name, user: LocalHost.user, description: "")
         party.description = request.description
@@ -160,10 +171,12 @@ struct Member {
                 // Whoever holds directly still draws a ticket; a living duplicate can only be left
                 // from before the header was lost.
                 while own.isAlive(ticket) { ticket = ticket.next }
-                if lock(sight.firstFree), let grant = try record(sight.firstFree, ticket, &header, at: .now()) {
-                    tellPassed(stopped)
-                    return .granted(grant)
-                }
+                do {
+                    if lock(sight.firstFree), let grant = try record(sight.firstFree, ticket, &header, at: .now()) {
+                        tellPassed(stopped)
+                        return .granted(grant)
+                    }
+                } catch is Unheld {}
             }
             if request.limit == .zero {
                 if let pause = header.pause { return .refused(.paused(reason: pause.reason, by: pause.by)) }
@@ -229,7 +242,16 @@ struct Member {
 
     // MARK: under the mutex
 
+    /// - Throws: ``Replaced``, or ``Gate/Failure``, or what the body throws.
     func locked<Result>(_ body: () throws -> Result) throws -> Result {
+        try underMutex {
+            guard !isStale, file.isInPlace() else { throw Replaced() }
+            return try body()
+        }
+    }
+
+    /// The same whatever the path names by now.
+    func underMutex<Result>(_ body: () throws -> Result) throws -> Result {
         let bound = request.limit == .zero ? Duration.monotonic() + request.mutexLimit : deadline
         defer { news.spread() }
         var seen: Int32?
@@ -240,10 +262,7 @@ struct Member {
             guard owner?.isStopped == true || seen == owner?.pid ?? 0 else { return }
             observer.stuck(path, by: LockOwner.named(owner))
         }
-        return try gate.locked(alarm: alarm, deadline: bound, stuck: stuck) {
-            guard file.isInPlace() else { throw Replaced() }
-            return try body()
-        }
+        return try gate.locked(alarm: alarm, deadline: bound, stuck: stuck, body)
     }
 
     /// What the queue looks like, and what of it should be written down.
@@ -292,13 +311,24 @@ struct Member {
     /// Locks a slot.
     /// - Returns: false if the kernel says that it is not free after all.
     func lock(_ slot: Int) -> Bool {
-        // A waiter that was stopped with its read lock on the doorbell must not keep us out.
+        // A waiter that was stopped with its read lock on the doorbell must not keep us out. Whoever holds takes the
+        // doorbell later (`LocalGrant.loss()`).
         own.tryLock(.write, LockSpace.holdAndDoorbell(slot)) || own.tryLock(.write, LockSpace.hold(slot))
     }
+
+    /// Whether a slot that was locked just now, under this mutex, is locked still, as the others see it: through another
+    /// description. Only somebody who has a duplicate of ours, or a signal's handler, could have unlocked it.
+    private func stands(_ slot: Int) -> Bool {
+        gate.description.conflict(with: .read, in: LockSpace.hold(slot)) != nil
+    }
+
+    /// A slot that was locked isn't held after all: the place in line was given up for nothing.
+    struct Unheld: Error {}
 
     /// Makes a slot that is locked a permit.
     /// - Returns: nil if its record says that it must be kept; it is given back then.
     /// - Throws: ``SemaphoreError`` where a remote member's permit can't be written down; all is given back then.
+    ///   ``Unheld`` where the lock doesn't stand; what is left of it is given back then.
     func record(
         _ slot: Int, _ ticket: Ticket, _ header: inout Header, at now: Timestamp
     ) throws -> LocalGrant? {
@@ -325,6 +355,10 @@ struct Member {
         let isRecorded = QueueFile.write(
             SlotRecord(queue: header.queue, slot: slot, holder: holder).line, at: line, to: own)
         if request.lease != nil, !isWritten || !isRecorded { throw giveUp(book.metadataFailed(), slot, header) }
+        guard stands(slot) else {
+            giveUp(slot, header)
+            throw Unheld()
+        }
         let told = History.Tail(holder, slot: slot)
         history.append(.granted, at: now, told)
         return LocalGrant(
@@ -334,10 +368,14 @@ struct Member {
 
     /// Gives everything back where a permit can't be written down.
     private func giveUp(_ error: SemaphoreError, _ slot: Int, _ header: Header) -> SemaphoreError {
+        giveUp(slot, header)
+        return error
+    }
+
+    private func giveUp(_ slot: Int, _ header: Header) {
         let free = SlotRecord(queue: header.queue, slot: slot, state: .free)
         QueueFile.write(free.line, at: QueueFile.slotLines.lowerBound + slot, to: own)
         own.unlockAll()
-        return error
     }
 
     func holder(_ ticket: Ticket, token: Int64, since: Timestamp) -> SlotRecord.Holder {
