@@ -152,14 +152,19 @@ struct Member {
         try locked {
             var header = try openBook()
             try check(header)
-            var ticket = Ticket(priority: request.priority, number: header.lastTicket + 1)
+            let named = Notes.numbers(in: own) + header.passed.map(\.number)
+            func nextTicket(_ number: Int64) -> Ticket {
+                Ticket(priority: request.priority, number: Numbering.next(after: number, avoiding: named))
+            }
+            var ticket = nextTicket(header.lastTicket)
             var sight = settledSight(&header, from: ticket, horizon: 1)
             let stopped = sight.hasRoom ? stoppedOnes(from: sight.ahead.first, header) : []
             if !stopped.isEmpty { sight = settledSight(&header, from: ticket, horizon: 1, past: stopped) }
             if sight.ahead.isEmpty, sight.hasRoom {
                 // Whoever holds directly still draws a ticket; a living duplicate can only be left
                 // from before the header was lost.
-                while own.isAlive(ticket) { ticket = ticket.next }
+                while own.isAlive(ticket) { ticket = nextTicket(ticket.number) }
+                header.lastTicket = ticket.number
                 if lock(sight.firstFree), let grant = try record(sight.firstFree, ticket, &header, at: .now()) {
                     tellPassed(stopped)
                     return .granted(grant)
@@ -176,7 +181,7 @@ struct Member {
             // The record before the lock: who is seen waiting is known.
             var place: WaiterLine
             repeat {
-                if own.isAlive(ticket) { ticket = ticket.next }
+                if own.isAlive(ticket) { ticket = nextTicket(ticket.number) }
                 let record = WaiterRecord(
                     queue: header.queue, ticket: ticket, since: .now(), party: party,
                     agent: request.lease == nil ? nil : getpid())
@@ -317,7 +322,7 @@ struct Member {
         // Locked for reading, the place is given up (which wakes the next one) and the ticket lives on.
         _ = own.tryLock(.read, LockSpace.placeAndMember(ticket))
         if let lost = last?.holder { history.append(.lost, at: now, History.Tail(lost, slot: slot)) }
-        header.lastTicket = max(header.lastTicket, ticket.number)
+        header.drew(ticket.number)
         header.lastToken = max(header.lastToken + 1, now.microseconds)
         header.holdoff = nil
         let holder = holder(ticket, token: header.lastToken, since: now)
@@ -359,8 +364,4 @@ extension Header {
             "\(path): this queue was made with concurrency \(concurrency), not \(asked); "
                 + "leave --concurrency out, or change it for all: semq set \(path) --concurrency \(asked)")
     }
-}
-
-extension Ticket {
-    var next: Ticket { Ticket(priority: priority, number: number + 1) }
 }
