@@ -32,7 +32,8 @@ package struct AgentPolicy {
 
     /// What a restricted client may ask for. To change a queue or end somebody's turn is not among it.
     private static let harmless: Set<String> = [
-        "about", "acquire", "doctor", "goodbye", "history", "identify", "resume", "status",
+        "about", "acquire", "doctor", "goodbye", "history", "identify", "look-for-probe", "place-probe", "resume",
+        "status",
     ]
 
     private static let inWords = [

@@ -2,6 +2,7 @@
 ///
 /// A lock's offset says what it means, so that order and liveness can be read from the kernel alone:
 ///
+///     1 << 59             where probes tell whether two names mean one file
 ///     1 << 60             the mutex; two bytes on, whoever looks for its holder
 ///     … + (1 << 20)       two bytes for each slot: hold, doorbell
 ///     1 << 61             two bytes for each ticket: place, member; an earlier turn lies lower
@@ -24,6 +25,13 @@ enum LockSpace {
 
     /// Locked by the one who looks which process stands still with the mutex.
     static let inquiry = Span(start: (1 << 60) + 2, length: 1)
+
+    // MARK: probes
+
+    /// How far a probe's lock may lie from where it is looked for, and how many such areas there are.
+    static let probeArea: Int64 = 1 << 32
+    static let probeAreas: Int64 = 1 << 24
+    static let probes = Span(start: 1 << 59, length: probeArea * probeAreas)
 
     // MARK: slots
 

@@ -61,13 +61,13 @@ struct Member {
         }
     }
 
-    /// The queue's random name; the queue is made if it is missing.
+    /// Which queue it is; the queue is made if it is missing.
     static func identify(
         _ path: String, _ request: Request, alarm: Alarm, observer: any WaitObserver
-    ) throws -> UInt64 {
+    ) throws -> QueueIdentity {
         let member = try Member(path, request, alarm, observer, nil, nil, BootTime.clock)
-        if let header = Book.header(from: member.own) { return header.queue }
-        return try member.locked { try member.openBook() }.queue
+        let header = try Book.header(from: member.own) ?? member.locked { try member.openBook() }
+        return QueueIdentity(queue: header.queue, member.file.identity)
     }
 
     /// The path names another file now: begin anew there.
