@@ -21,6 +21,14 @@ public struct QueueStatus: Hashable, Sendable {
         /// Its `semq` and the guardian of that were both killed: what they have started holds until it ends, and there is
         /// nobody who could be told to end it. Known of those that can be looked at, on the queue's own host.
         public var isOrphaned = false
+        /// Who runs under this turn, from inside its command.
+        public var nested: [Nested] = []
+    }
+
+    /// An acquire inside of a command that holds the queue already.
+    public struct Nested: Hashable, Sendable {
+        public var since: Timestamp
+        public var party: Party
     }
 
     public struct Waiter: Hashable, Sendable {
@@ -95,6 +103,10 @@ extension QueueStatus {
             holders[index].isOrphaned =
                 withWaiting && holders[index].leaseExpires == nil
                 && LockOwner.isOrphaned(holders[index].party, locking: slot, in: inode)
+        }
+        for record in NestedRecord.all(in: description) {
+            guard let index = holders.firstIndex(where: { $0.ticket == record.ticket }) else { continue }
+            holders[index].nested.append(Nested(since: record.since, party: record.party))
         }
         if let header, isRemote {
             let book = Book(file: file, description: description, clock: clock)

@@ -58,6 +58,87 @@ import Testing
         #expect(result == .init(status: .exited(0), out: "a bench:b\n", err: ""))
     }
 
+    // MARK: permits around
+
+    private func within(_ outer: String, _ inner: String, by innerWay: String? = nil) throws -> Sandbox.Result {
+        let words = ["acquire", "-q", "--rsh", way, outer, "--", Sandbox.binary, "acquire", "-w", "30", "--rsh"]
+        return try sandbox.start([Sandbox.binary] + words + [innerWay ?? way, inner, "--", "echo", "in"]).wait()
+    }
+
+    @Test func anInnerOneIsUnderTheTurnThatItsHostKeeps() throws {
+        let there = "bench:" + sandbox.path("a")
+        #expect(try within(there, there) == .init(status: .exited(0), out: "in\n", err: ""))
+        #expect(try within(there, "ann@" + there) == .init(status: .exited(0), out: "in\n", err: ""))
+        #expect(try within(there, "a") == .init(status: .exited(0), out: "in\n", err: ""), "this host is told all")
+        let three = try sandbox.shell(
+            "s='semq acquire -q --rsh \(way) \(there) --'; $s $s $s sh -c 'semq status --json a'")
+        #expect(three.out.components(separatedBy: "\"pid\"").count == 4, "\(three)")
+    }
+
+    /// It would wait for itself.
+    @Test func anInnerOneByAnotherNameIsRefused() throws {
+        let there = "bench:" + sandbox.path("a")
+        let other = "other.invalid:" + sandbox.path("a")
+        let byHost = try within(there, other)
+        #expect(byHost.status == .exited(77))
+        let sentence = "is held by a command around this one, which has named it"
+        #expect(
+            byHost.err.hasSuffix("semq: \(other): \(sentence) on the host bench; name it as that did\n"), "\(byHost)")
+        let carried = try sandbox.semq(
+            "acquire", "-q", "a", "--", Sandbox.binary, "acquire", "--rsh", way, "--there", there, "--", "echo", "in")
+        #expect(carried.status == .exited(77) && carried.err.contains(sentence), "\(carried)")
+        let byFile = try within("a", there)
+        #expect(byFile.status == .exited(77))
+        #expect(
+            byFile.err.hasSuffix("semq: \(there): \(sentence) as a file on this host; name it as that did\n"),
+            "\(byFile)")
+    }
+
+    /// A host learns of no permit that it doesn't keep.
+    @Test func aHostIsToldOfItsOwnPermitsOnly() throws {
+        let curious = try sandbox.write(
+            "curious",
+            """
+            #!/usr/bin/env python3
+            import sys
+            for line in sys.stdin:
+                open("\(sandbox.path("heard"))", "a").write(line)
+                words = dict(w.split("=", 1) for w in line.split()[1:] if "=" in w)
+                print({"semq": "semq-agent nonce=%s version=1" % words.get("nonce")}.get(line.split()[0], "busy"), flush=True)
+
+            """, executable: true)
+        for outer in ["a", "bench:" + sandbox.path("a")] {
+            let result = try within(outer, "curious:q", by: curious)
+            #expect(result.status == .exited(75), "\(result)")
+        }
+        let asked = sandbox.lines("heard").filter { $0.hasPrefix("acquire ") }
+        #expect(asked.count == 2 && !asked.contains { $0.contains(" held=") || $0.contains(" proof=") }, "\(asked)")
+    }
+
+    @Test(.enabled(if: older != nil)) func anInnerOneWithAnOlderAgentOrClient() throws {
+        let older = try #require(Self.older)
+        let agent = try sandbox.write("older", "#!/bin/sh\nexec \(older) agent\n", executable: true)
+        let there = "bench:" + sandbox.path("a")
+        for outer in [Sandbox.binary, older] {
+            for inner in [Sandbox.binary, older] {
+                for (outerWay, innerWay) in [(way, agent), (agent, way), (agent, agent), (way, way)] {
+                    let words = [
+                        "acquire", "-q", "--rsh", outerWay, there, "--", inner, "acquire", "-w", "30", "--rsh",
+                    ]
+                    let result = try sandbox.start([outer] + words + [innerWay, there, "--", "echo", "in"]).wait()
+                    if (outer, outerWay, inner, innerWay) == (Sandbox.binary, way, older, way) {
+                        #expect(result.status == .exited(77), "\(result)")
+                        #expect(result.err.contains("which your semq is too old to do; update it"), "\(result)")
+                        continue
+                    }
+                    #expect(
+                        result == .init(status: .exited(0), out: "in\n", err: ""),
+                        "\(outer) by \(outerWay), \(inner) by \(innerWay)")
+                }
+            }
+        }
+    }
+
     /// One that claims to be the queue here is not believed.
     @Test func aHostThatClaimsToSeeAProbeIsNotBelieved() throws {
         let id = try #require(sandbox.read("a").firstMatch(of: /queue=([0-9a-f]{16})/)).1

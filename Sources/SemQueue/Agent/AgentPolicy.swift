@@ -8,6 +8,8 @@ package struct AgentPolicy {
     let folder: String
     private let mayMake: Bool
 
+    var isRestricted: Bool { root != nil }
+
     package static let open = AgentPolicy(root: nil, folder: "", mayMake: true)
 
     private init(root: Description?, folder: String, mayMake: Bool) {

@@ -42,6 +42,20 @@ struct QueueFile: Sendable {
     static let maximumWaiting = 4096
     static let waiterLines = slotLines.upperBound..<(slotLines.upperBound + maximumWaiting)
 
+    // Older ones read none of those that follow.
+
+    /// Those of the first slots stand ahead, where there is room from the beginning: behind the waiters they would make
+    /// the file longer for everybody who reads it.
+    private static let firstProofLines = noteLines.upperBound..<slotLines.lowerBound
+    static let proofLines = waiterLines.upperBound..<(waiterLines.upperBound + LockSpace.maximumConcurrency)
+    /// Kept free.
+    static let leftLines = proofLines.upperBound..<(proofLines.upperBound + LockSpace.maximumConcurrency)
+    static let nestedLines = leftLines.upperBound..<(leftLines.upperBound + LockSpace.maximumNested)
+
+    static func proofLine(ofSlot slot: Int) -> Int {
+        (slot < firstProofLines.count ? firstProofLines : proofLines).lowerBound + slot
+    }
+
     // MARK: opening
 
     /// Opens the file, making it where that is allowed.

@@ -31,6 +31,12 @@ package protocol Grant: AnyObject, Sendable {
     /// Begins to keep a permit whose keeper was killed.
     func takeOver()
 
+    /// The host that keeps it, as it was named; nil: this one.
+    var host: String? { get }
+    /// The secret that proves that a process stands under the permit, for its environment; made at the first call.
+    /// Nil where an older `semq` on another host keeps it.
+    func prove() -> String?
+
     /// Renders what a release will write, and drops it.
     func rehearseRelease()
     /// Gives the permit back, in whichever process it is called.
@@ -40,6 +46,8 @@ package protocol Grant: AnyObject, Sendable {
 
 extension Grant {
     package func release() { release(mayBeDone: false) }
+
+    package var host: String? { nil }
 
     // A permit on this host is kept by the kernel.
     package var standsUntil: Duration? { nil }

@@ -95,9 +95,7 @@ struct Member {
         }
         gate = try kept?.takeGate(of: file) ?? Gate(description: file.reopen())
         history = kept?.history ?? History(of: path)
-        var party = request.party ?? Party(pid: getpid(), host: LocalHost.name, user: LocalHost.user, description: "")
-        party.description = request.description
-        self.party = party
+        party = request.behind
     }
 
     private func run() throws -> Outcome {
@@ -346,12 +344,12 @@ struct Member {
     }
 
     func holder(_ ticket: Ticket, token: Int64, since: Timestamp) -> SlotRecord.Holder {
-        guard let lease = request.lease else {
-            return SlotRecord.Holder(ticket: ticket, token: token, since: since, party: party)
-        }
-        return SlotRecord.Holder(
-            ticket: ticket, token: token, since: since, party: party, lease: .milliseconds(lease.milliseconds),
-            expires: Timestamp(Timestamp.now().microseconds + lease.milliseconds * 1000))
+        var holder = SlotRecord.Holder(ticket: ticket, token: token, since: since, party: party)
+        holder.isProved = request.isProved
+        guard let lease = request.lease else { return holder }
+        holder.lease = .milliseconds(lease.milliseconds)
+        holder.expires = Timestamp(Timestamp.now().microseconds + lease.milliseconds * 1000)
+        return holder
     }
 }
 

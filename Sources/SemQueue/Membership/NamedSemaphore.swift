@@ -71,6 +71,10 @@ package struct LocalSemaphore: NamedSemaphore {
 
     /// A permit of an ancestor's on this queue that still stands.
     package func permit(among held: Nesting, _ request: Request) throws -> Nesting.Found? {
-        try held.permit(on: name, anyFilesystem: request.anyFilesystem, concurrency: request.concurrency)
+        var wanted = Nesting.Wanted()
+        wanted.anyFilesystem = request.anyFilesystem
+        wanted.concurrency = request.concurrency
+        wanted.party = request.behind
+        return try held.permit(on: name, wanted)
     }
 }

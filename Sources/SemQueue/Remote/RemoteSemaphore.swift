@@ -23,8 +23,8 @@ package final class RemoteSemaphore: NamedSemaphore {
         package var hasCommand = true
         /// How the host is reached is told.
         package var isVerbose = false
-        /// The permits of commands around this one, as they stand in its environment.
-        package var held: String?
+        /// The permits of commands around this one.
+        package var held = Nesting(permits: [])
 
         package init() {}
 
@@ -95,6 +95,9 @@ package final class RemoteSemaphore: NamedSemaphore {
     }
 
     package var statusAtHand: QueueStatus? { host.hasIdle ? try? status() : nil }
+
+    /// What its host is told of permits around.
+    var nesting: [(name: String, value: String)] { options.held.fields(for: host.nameAlone) }
 
     /// How far anybody has ever come on its host.
     package var reached: RemoteHost.Reach { host.reached }
@@ -204,6 +207,9 @@ package final class RemoteHost: Sendable {
         self.agent = agent
         self.bootstrap = bootstrap
     }
+
+    /// Without the user.
+    var nameAlone: String { name.lastIndex(of: "@").map { String(name[name.index(after: $0)...]) } ?? name }
 
     var hasIdle: Bool { idle.withLock { !$0.isEmpty(at: .sinceBoot()) } }
 

@@ -46,6 +46,9 @@ package enum ProcessTree {
     package static func isAlive(_ pid: Int32) -> Bool { livingParent(of: pid) != nil }
 
     /// Nil for a zombie or one that is gone.
+    static func parent(of pid: Int32) -> Int32? { livingParent(of: pid) }
+
+    /// Nil for a zombie or one that is gone.
     private static func livingParent(of pid: Int32) -> Int32? {
         guard let fields = fields(of: pid), fields[0] != [UInt8(ascii: "Z")], fields[0] != [UInt8(ascii: "X")] else {
             return nil
