@@ -63,14 +63,18 @@ struct Member {
         }
     }
 
-    /// The queue's random name; the queue is made if it is missing.
+    /// Which queue it is; the queue is made if it is missing.
     static func identify(
         _ path: String, _ request: Request, alarm: Alarm, observer: any WaitObserver
-    ) throws -> UInt64 {
+    ) throws -> QueueIdentity {
         while true {
             let member = try Member(path, request, alarm, observer, nil, nil, BootTime.clock)
-            if !member.isStale, let header = Book.header(from: member.own) { return header.queue }
-            do { return try member.locked { try member.openBook() }.queue } catch is Replaced {}
+            if !member.isStale, let header = Book.header(from: member.own) {
+                return QueueIdentity(queue: header.queue, member.file.identity)
+            }
+            do {
+                return QueueIdentity(queue: try member.locked { try member.openBook() }.queue, member.file.identity)
+            } catch is Replaced {}
         }
     }
 
@@ -106,9 +110,7 @@ struct Member {
             isStale = true
         }
         history = kept?.history ?? History(of: path)
-        var party = request.party ?? Party(pid: getpid(), host: LocalHost.name, user: LocalHost.user, description: "")
-        party.description = request.description
-        self.party = party
+        party = request.behind
     }
 
     private func run() throws -> Outcome {
@@ -163,14 +165,19 @@ struct Member {
         try locked {
             var header = try openBook()
             try check(header)
-            var ticket = Ticket(priority: request.priority, number: header.lastTicket + 1)
+            let named = Notes.numbers(in: own) + header.passed.map(\.number)
+            func nextTicket(_ number: Int64) -> Ticket {
+                Ticket(priority: request.priority, number: Numbering.next(after: number, avoiding: named))
+            }
+            var ticket = nextTicket(header.lastTicket)
             var sight = settledSight(&header, from: ticket, horizon: 1)
             let stopped = sight.hasRoom ? stoppedOnes(from: sight.ahead.first, header) : []
             if !stopped.isEmpty { sight = settledSight(&header, from: ticket, horizon: 1, past: stopped) }
             if sight.ahead.isEmpty, sight.hasRoom {
                 // Whoever holds directly still draws a ticket; a living duplicate can only be left
                 // from before the header was lost.
-                while own.isAlive(ticket) { ticket = ticket.next }
+                while own.isAlive(ticket) { ticket = nextTicket(ticket.number) }
+                header.lastTicket = ticket.number
                 do {
                     if lock(sight.firstFree), let grant = try record(sight.firstFree, ticket, &header, at: .now()) {
                         tellPassed(stopped)
@@ -189,7 +196,7 @@ struct Member {
             // The record before the lock: who is seen waiting is known.
             var place: WaiterLine
             repeat {
-                if own.isAlive(ticket) { ticket = ticket.next }
+                if own.isAlive(ticket) { ticket = nextTicket(ticket.number) }
                 let record = WaiterRecord(
                     queue: header.queue, ticket: ticket, since: .now(), party: party,
                     agent: request.lease == nil ? nil : getpid())
@@ -347,7 +354,7 @@ struct Member {
         // Locked for reading, the place is given up (which wakes the next one) and the ticket lives on.
         _ = own.tryLock(.read, LockSpace.placeAndMember(ticket))
         if let lost = last?.holder { history.append(.lost, at: now, History.Tail(lost, slot: slot)) }
-        header.lastTicket = max(header.lastTicket, ticket.number)
+        header.drew(ticket.number)
         header.lastToken = max(header.lastToken + 1, now.microseconds)
         header.holdoff = nil
         let holder = holder(ticket, token: header.lastToken, since: now)
@@ -379,12 +386,12 @@ struct Member {
     }
 
     func holder(_ ticket: Ticket, token: Int64, since: Timestamp) -> SlotRecord.Holder {
-        guard let lease = request.lease else {
-            return SlotRecord.Holder(ticket: ticket, token: token, since: since, party: party)
-        }
-        return SlotRecord.Holder(
-            ticket: ticket, token: token, since: since, party: party, lease: .milliseconds(lease.milliseconds),
-            expires: Timestamp(Timestamp.now().microseconds + lease.milliseconds * 1000))
+        var holder = SlotRecord.Holder(ticket: ticket, token: token, since: since, party: party)
+        holder.isProved = request.isProved
+        guard let lease = request.lease else { return holder }
+        holder.lease = .milliseconds(lease.milliseconds)
+        holder.expires = Timestamp(Timestamp.now().microseconds + lease.milliseconds * 1000)
+        return holder
     }
 }
 
@@ -397,8 +404,4 @@ extension Header {
             "\(path): this queue was made with concurrency \(concurrency), not \(asked); "
                 + "leave --concurrency out, or change it for all: semq set \(path) --concurrency \(asked)")
     }
-}
-
-extension Ticket {
-    var next: Ticket { Ticket(priority: priority, number: number + 1) }
 }
