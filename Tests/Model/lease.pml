@@ -297,4 +297,6 @@ active proctype Fault() {
 }
 
 /* A goodbye or an expiry frees. */
+#ifdef LIVENESS
 ltl freed { [](agent == holding -> <>(agent != holding)) }
+#endif

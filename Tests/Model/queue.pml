@@ -428,4 +428,6 @@ init {
 
 /* Whoever waits and lives is granted, or is taken out. */
 #define somebodyWaits (waits[0] && runs[0])
+#ifdef LIVENESS
 ltl served { [](somebodyWaits -> <>(!somebodyWaits)) }
+#endif
