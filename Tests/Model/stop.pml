@@ -145,7 +145,14 @@ proctype Watcher(byte s) provided (!isStopped) {
 end:
     do
     :: atomic { watcher[s] == 1 && (bell[s] == NOBODY || bell[s] == A) -> watcher[s] = 2; rung[s] = true }
+#ifdef A10
     :: atomic { watcher[s] == 2 -> watcher[s] = 3; rung[s] = false }
+#else
+    :: atomic { watcher[s] == 2 && (hold[s] == NOBODY || hold[s] == A) -> watcher[s] = 3; rung[s] = false }
+    /* A hold without its doorbell: looked at by the clock. */
+    :: atomic { watcher[s] == 2 && hold[s] != NOBODY && hold[s] != A -> watcher[s] = 1; rung[s] = false };
+       progress_retry: skip
+#endif
     :: watchersAllow && (watcher[s] == 1 || watcher[s] == 2) && pending && !inHandler ->
         inHandler = true;
         handler();
