@@ -8,7 +8,7 @@
  *
  *   CONNECTIONS FAULTS                     bounds
  *   A5 STAMP LATE OLDLINK TAKE KEPT        one fault put back in
- *   SHORTCUT                               instead: short cuts, a living agent, and the command survives
+ *   CUT=ticks of eight                     one cut as long, a living agent: the command survives, or not
  */
 #ifndef CONNECTIONS
 #define CONNECTIONS 2
@@ -17,14 +17,21 @@
 #define FAULTS 2
 #endif
 
+#ifdef CUT
+#define LENGTH 8
+#define DOUBTFUL 2
+#define SILENT 4
+#define ENDING 5
+#else
 #define LENGTH 4
 #define DOUBTFUL 1
 #define SILENT 2
 #define ENDING 2
+#endif
 #ifdef LATE
 #define KILLING LENGTH
 #else
-#define KILLING 3
+#define KILLING (LENGTH * 3 / 4)
 #endif
 #define LONG LENGTH            /* any age from here on is one */
 
@@ -46,6 +53,7 @@ byte proven;                 /* the age of ClientLease.proven */
 byte mine;                   /* its newest connection */
 bool asleep, woken;          /* woken: in this very tick; whatever is due is done before the next */
 #define commandRuns (client == running)
+#define lives (agent != over && agent != killed)
 
 /* the agent */
 mtype agent = queued;
@@ -60,6 +68,17 @@ bool granted[CONNECTIONS], goodbye[CONNECTIONS], resume[CONNECTIONS];
 
 byte faults;
 byte frees;
+
+#ifdef CUT
+byte cut;                    /* for how long still */
+bool wasCut;
+#define isCut (cut > 0)
+/* What is sent arrives within a tick, and heartbeats are sent. */
+#define late (!isCut && lives && client != ended && client != gone && (beat[mine] > 1 || echo[mine] > 1 || beat[mine] + echo[mine] == 0))
+#else
+#define isCut false
+#define late false
+#endif
 
 inline recordLease() {
 #ifdef STAMP
@@ -91,9 +110,9 @@ active proctype Client() provided (!asleep) {
     do
     /* heartbeats, on the newest connection; what was proven is the age of the newest answered */
     :: client != ended && client != gone && beat[mine] == 0 -> beat[mine] = 1
-    :: atomic { client != gone && echo[0] > 0 -> proven = (echo[0] - 1 < proven -> echo[0] - 1 : proven); echo[0] = 0 }
+    :: atomic { client != gone && echo[0] > 0 && !isCut -> proven = (echo[0] - 1 < proven -> echo[0] - 1 : proven); echo[0] = 0 }
 #if CONNECTIONS > 1
-    :: atomic { client != gone && echo[1] > 0 -> proven = (echo[1] - 1 < proven -> echo[1] - 1 : proven); echo[1] = 0 }
+    :: atomic { client != gone && echo[1] > 0 && !isCut -> proven = (echo[1] - 1 < proven -> echo[1] - 1 : proven); echo[1] = 0 }
     /* connects anew, and resumes: by the rendezvous */
     :: atomic { mine < CONNECTIONS - 1 && client != gone -> mine++; resume[mine] = true; beat[mine] = 1 }
 #endif
@@ -130,7 +149,7 @@ active proctype Client() provided (!asleep) {
 active proctype Clock() {
     byte c;
     do
-    :: atomic { !urgent ->
+    :: atomic { !urgent && !late ->
         /* while it works, nobody else does */
         assert(!(commandRuns && !asleep && lock == rivals));
         proven = (proven < LONG -> proven + 1 : LONG);
@@ -145,17 +164,20 @@ active proctype Clock() {
             echo[c] = ((echo[c] > 0 && echo[c] <= LONG) -> echo[c] + 1 : echo[c])
         }
         c = 0;
+#ifdef CUT
+        cut = (cut > 0 -> cut - 1 : 0);
+        assert(!commandRuns || proven < ENDING);    /* a short cut: the command survives */
+#endif
         woken = false
        }
     od
 }
 
-#define lives (agent != over && agent != killed)
 #define stands (agent == queued || agent == aside || agent == offering)
 #ifdef OLDLINK
-#define isHeard(c) (lives && c <= theirs)
+#define isHeard(c) (lives && !isCut && c <= theirs)
 #else
-#define isHeard(c) (lives && c == theirs)
+#define isHeard(c) (lives && !isCut && c == theirs)
 #endif
 
 inline listen(c) {
@@ -192,7 +214,7 @@ active proctype Agent() {
     :: atomic { isHeard(0) && ((beat[0] > 0 && !resume[0]) || take[0] > 0 || goodbye[0]) -> listen(0) }
 #if CONNECTIONS > 1
     :: atomic { isHeard(1) && ((beat[1] > 0 && !resume[1]) || take[1] > 0 || goodbye[1]) -> listen(1) }
-    :: atomic { lives && resume[1] -> join(1) }
+    :: atomic { lives && !isCut && resume[1] -> join(1) }
 #endif
     /* Member.wait: stands aside, and in line again */
     :: atomic { agent == queued && heard >= SILENT -> agent = aside }
@@ -284,6 +306,9 @@ active proctype Impostor() {
 
 active proctype Fault() {
     do
+#ifdef CUT
+    :: atomic { !wasCut && commandRuns -> wasCut = true; cut = CUT }
+#endif
     :: atomic { faults < FAULTS && lives -> faults++; agent = killed; if :: lock == agents -> lock = nobody :: else fi }
 #ifdef STAMP
     :: atomic { faults < FAULTS && writable -> faults++; writable = false }
