@@ -73,10 +73,14 @@ byte frees;
 byte cut;                    /* for how long still */
 bool wasCut;
 #define isCut (cut > 0)
+#define mayConnect wasCut
+#define isRead(c) (echo[c] == 0)
 /* What is sent arrives within a tick, and heartbeats are sent. */
-#define late (!isCut && lives && client != ended && client != gone && (beat[mine] > 1 || echo[mine] > 1 || beat[mine] + echo[mine] == 0))
+#define late (!isCut && lives && client != ended && client != gone && (beat[mine] > 1 || echo[mine] > 1 || beat[theirs] > 1 || echo[theirs] > 1 || beat[mine] + echo[mine] == 0))
 #else
 #define isCut false
+#define isRead(c) true        /* else an answer that comes late may get lost behind a newer one */
+#define mayConnect true    /* also where nothing is wrong */
 #define late false
 #endif
 
@@ -114,7 +118,7 @@ active proctype Client() provided (!asleep) {
 #if CONNECTIONS > 1
     :: atomic { client != gone && echo[1] > 0 && !isCut -> proven = (echo[1] - 1 < proven -> echo[1] - 1 : proven); echo[1] = 0 }
     /* connects anew, and resumes: by the rendezvous */
-    :: atomic { mine < CONNECTIONS - 1 && client != gone -> mine++; resume[mine] = true; beat[mine] = 1 }
+    :: atomic { mine < CONNECTIONS - 1 && client != gone && mayConnect -> mine++; resume[mine] = true; beat[mine] = 1 }
 #endif
     /* RemoteMember.take: ready, granted */
     :: atomic { ready[mine] > 0 && client == waiting ->
@@ -182,7 +186,7 @@ active proctype Clock() {
 
 inline listen(c) {
     if
-    :: beat[c] > 0 && !resume[c] ->
+    :: beat[c] > 0 && !resume[c] && isRead(c) ->
         hear(c);
         /* the answer is sent when it is recorded */
         echo[c] = beat[c];
@@ -211,9 +215,9 @@ inline join(c) {
 
 active proctype Agent() {
     do
-    :: atomic { isHeard(0) && ((beat[0] > 0 && !resume[0]) || take[0] > 0 || goodbye[0]) -> listen(0) }
+    :: atomic { isHeard(0) && ((beat[0] > 0 && !resume[0] && isRead(0)) || take[0] > 0 || goodbye[0]) -> listen(0) }
 #if CONNECTIONS > 1
-    :: atomic { isHeard(1) && ((beat[1] > 0 && !resume[1]) || take[1] > 0 || goodbye[1]) -> listen(1) }
+    :: atomic { isHeard(1) && ((beat[1] > 0 && !resume[1] && isRead(1)) || take[1] > 0 || goodbye[1]) -> listen(1) }
     :: atomic { lives && !isCut && resume[1] -> join(1) }
 #endif
     /* Member.wait: stands aside, and in line again */
@@ -323,5 +327,5 @@ active proctype Fault() {
 
 /* A goodbye or an expiry frees. */
 #ifdef LIVENESS
-ltl freed { [](agent == holding -> <>(agent != holding)) }
+ltl freed { []((agent == holding && client == gone) -> <>(agent != holding)) }
 #endif
