@@ -105,7 +105,6 @@ import Testing
 
     // MARK: what proves it
 
-    private static let older = ProcessInfo.processInfo.environment["SEMQ_OLDER_BINARY"]
 
     /// Starts a holder whose environment is in the file `environment`.
     private func holding(_ sandbox: Sandbox, _ queue: String = "q", by binary: String = Sandbox.binary) throws
@@ -204,9 +203,9 @@ import Testing
     }
 
     /// Turns of a `semq` that has made no secret count as they did, and inner ones of it are let in as before.
-    @Test(.enabled(if: older != nil)) func withAnOlderOneOnTheSameQueue() throws {
+    @Test func withAnOlderOneOnTheSameQueue() throws {
         let sandbox = try Sandbox()
-        let older = try #require(Self.older)
+        let older = try Sandbox.oldBinary()
         for (outer, inner) in [(older, Sandbox.binary), (Sandbox.binary, older)] {
             let result = try sandbox.start([
                 outer, "acquire", "-q", "q", "--", inner, "acquire", "-n", "q", "--", "echo", "in",
