@@ -48,12 +48,26 @@ static void resume(pid_t pid, int signal) {
     else ptrace(done ? PTRACE_CONT : PTRACE_SYSCALL, pid, 0, signal);
 }
 
+// One that was joined may take a moment still to be gone: it runs nothing any more (PF_EXITING).
+static bool is_going(const char *thread) {
+    char path[300], text[1024];
+    snprintf(path, sizeof path, "/proc/%d/task/%s/stat", front, thread);
+    FILE *file = fopen(path, "r");
+    size_t length = file ? fread(text, 1, sizeof text - 1, file) : 0;
+    if (file) fclose(file);
+    text[length] = 0;
+    char *field = strrchr(text, ')');
+    for (int i = 0; field && i < 7; i++) field = strchr(field + 1, ' ');
+    return !field || strtoul(field, NULL, 10) & 4;
+}
+
 static int count_threads(void) {
     char path[64];
     snprintf(path, sizeof path, "/proc/%d/task", front);
     DIR *folder = opendir(path);
     int count = 0;
-    for (struct dirent *entry; folder && (entry = readdir(folder));) count += entry->d_name[0] != '.';
+    for (struct dirent *entry; folder && (entry = readdir(folder));)
+        count += entry->d_name[0] != '.' && !is_going(entry->d_name);
     if (folder) closedir(folder);
     return count;
 }
