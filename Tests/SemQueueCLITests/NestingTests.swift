@@ -105,7 +105,6 @@ import Testing
 
     // MARK: what proves it
 
-
     /// Starts a holder whose environment is in the file `environment`.
     private func holding(_ sandbox: Sandbox, _ queue: String = "q", by binary: String = Sandbox.binary) throws
         -> Running
