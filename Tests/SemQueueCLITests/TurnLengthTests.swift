@@ -255,6 +255,18 @@ import Testing
         semq.wait()
     }
 
+    /// It would hold the turn for ever, and nobody would know why.
+    @Test func aStoppedProcessThatIsLeftIsSaidToBeStopped() throws {
+        let sandbox = try Sandbox()
+        let (semq, child) = try working(
+            sandbox, "$work &\nuntil test -s child; do sleep 0.02; done; kill -STOP $!; exit 3")
+        let said = "(pid \(child), stopped) of it still runs"
+        #expect(Event.happens { sandbox.view("q")?.holders.first?.remark?.contains(said) == true })
+        kill(child, SIGCONT)
+        try keepsTurn(sandbox, child)
+        #expect(semq.wait().status == .exited(3))
+    }
+
     // MARK: at the terminal
 
     @Test func ctrlCEndsWhatTheCommandHasLeft() throws {

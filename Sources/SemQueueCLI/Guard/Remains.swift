@@ -84,6 +84,7 @@ struct Remains {
     private static func named(_ processes: [Process]) -> String {
         guard let first = processes.first else { return "something" }
         let others = processes.count - 1
-        return "\(first.name.printable) (pid \(first.pid))" + (others == 0 ? "" : " and \(others) more")
+        let stopped = first.isStopped ? ", stopped" : ""
+        return "\(first.name.printable) (pid \(first.pid)\(stopped))" + (others == 0 ? "" : " and \(others) more")
     }
 }
