@@ -32,7 +32,7 @@ static void stop(int number) {
 }
 
 void semq_screen_begin(void) {
-    // First, so that a signal right behind it finds them. And not blocked: other threads may have them unblocked.
+    // First, so that a signal right behind it finds them.
     for (int i = 0; i < SEMQ_DEADLY; i++) semq_handle(semq_deadly[i], die);
     semq_handle(SIGTSTP, stop);
     enter();

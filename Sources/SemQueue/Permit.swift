@@ -12,8 +12,25 @@ public struct Permit: Sendable {
     public let token: Int64
     /// For a command that the body starts: what `semq acquire` would have put into its environment. With
     /// it a `semq acquire` of the same queue inside runs under this permit.
-    public let environment: [String: String]
+    public var environment: [String: String] {
+        let permits = permits.proved
+        return [
+            "SEMQ_SEMAPHORE": semaphore, "SEMQ_TICKET": "\(ticket.number)", "SEMQ_SLOT": "\(slot)",
+            "SEMQ_TOKEN": "\(token)", Nesting.variable: permits.environment, Nesting.secretVariable: permits.secrets,
+        ]
+    }
+
+    /// This one and those around.
+    private let permits: Nesting
+
+    init(_ path: String, _ held: Nesting.Held, slot: Int, among permits: Nesting) {
+        semaphore = path
+        ticket = held.ticket
+        self.slot = slot
+        token = held.token
+        self.permits = permits
+    }
 
     /// The permits that enclose the current task.
-    @TaskLocal static var enclosing = Nesting(environment: Environment.value(Nesting.variable))
+    @TaskLocal static var enclosing = Nesting.inherited()
 }

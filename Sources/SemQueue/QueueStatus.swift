@@ -23,6 +23,14 @@ public struct QueueStatus: Hashable, Sendable {
         public var isOrphaned = false
         /// What its guardian tells of the turn, such as what still runs of a command that has ended; nil: nothing.
         public var remark: String?
+        /// Who runs under this turn, from inside its command.
+        public var nested: [Nested] = []
+    }
+
+    /// An acquire inside of a command that holds the queue already.
+    public struct Nested: Hashable, Sendable {
+        public var since: Timestamp
+        public var party: Party
     }
 
     public struct Waiter: Hashable, Sendable {
@@ -97,6 +105,10 @@ extension QueueStatus {
             holders[index].isOrphaned =
                 withWaiting && holders[index].leaseExpires == nil
                 && LockOwner.isOrphaned(holders[index].party, locking: slot, in: inode)
+        }
+        for record in NestedRecord.all(in: description) {
+            guard let index = holders.firstIndex(where: { $0.ticket == record.ticket }) else { continue }
+            holders[index].nested.append(Nested(since: record.since, party: record.party))
         }
         if let header, isRemote {
             let book = Book(file: file, description: description, clock: clock)

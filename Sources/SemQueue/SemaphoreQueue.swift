@@ -135,18 +135,16 @@ extension SemaphoreQueue {
         _ body: @escaping @Sendable (Permit) async throws -> Result
     ) async throws -> Result? {
         try Task.checkCancellation()
-        if case .here = place,
-            let found = try Permit.enclosing.permit(
-                on: path, anyFilesystem: false, concurrency: options.concurrency)
-        {
+        var wanted = Nesting.Wanted()
+        wanted.concurrency = options.concurrency
+        if case .here = place, let found = try Permit.enclosing.permit(on: path, wanted) {
             defer { found.nested.release() }
-            return try await body(Permit(path, found.held, slot: found.slot, enclosing: Permit.enclosing))
+            return try await body(Permit(path, found.held, slot: found.slot, among: Permit.enclosing))
         }
         guard let grant = try await acquire(try request(options, limit), lease: options.lease) else { return nil }
         var enclosing = Permit.enclosing
-        enclosing.add(grant)
-        let held = Nesting.Held(queue: grant.queue, ticket: grant.ticket, token: grant.token)
-        let permit = Permit(path, held, slot: grant.slot, enclosing: enclosing)
+        let held = enclosing.add(own: grant)
+        let permit = Permit(path, held, slot: grant.slot, among: enclosing)
         do {
             let result = try await Permit.$enclosing.withValue(enclosing) {
                 _ = isolation  // stays on the caller's actor
@@ -208,7 +206,7 @@ extension SemaphoreQueue {
         }
         var options = RemoteSemaphore.Options()
         options.lease = lease
-        options.held = Permit.enclosing.environment
+        options.held = Permit.enclosing
         let semaphore = semaphore(options)
         let alarm = Alarm()
         let outcome = try await withTaskCancellationHandler {
@@ -252,18 +250,5 @@ extension SemaphoreQueue {
                 continuation.resume(throwing: error)
             }
         }
-    }
-}
-
-extension Permit {
-    init(_ path: String, _ held: Nesting.Held, slot: Int, enclosing: Nesting) {
-        semaphore = path
-        ticket = held.ticket
-        self.slot = slot
-        token = held.token
-        environment = [
-            "SEMQ_SEMAPHORE": path, "SEMQ_TICKET": "\(held.ticket.number)", "SEMQ_SLOT": "\(slot)",
-            "SEMQ_TOKEN": "\(held.token)", Nesting.variable: enclosing.environment,
-        ]
     }
 }

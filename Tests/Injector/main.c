@@ -4,12 +4,17 @@
 // program itself (role 0), the child that it forks (1) or the child of that one (2). SIGKILL takes effect before the
 // call, SIGSTOP right after it; others are sent as it returns, since a call may not begin with one pending. strace's inject= counts each kind of call for itself and each process alike; this
 // counts all calls of one. Writes "hit PID CALL" and "end exited|signaled NUMBER" to the file REPORT.
+//
+// `inject at …`: see instant.c.
 #define _GNU_SOURCE
+#include "instant.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -38,6 +43,7 @@ static void resume(pid_t pid, int role, int signal) {
 
 int main(int argc, char **argv) {
     if (argc < 6) return 2;
+    if (strcmp(argv[1], "at") == 0) return inject_at_instant(argv + 2);
     target = atoi(argv[1]);
     long number = atol(argv[2]), count = 0, call = -1;
     pid_t returning = 0;

@@ -131,6 +131,38 @@ import Testing
         #expect(hard == .init(status: .exited(0), out: "hard\n", err: ""))
     }
 
+    /// It has the same random name.
+    @Test func aCopiedFileIsAnotherQueue() throws {
+        let sandbox = try Sandbox()
+        #expect(try sandbox.shell("semq acquire -q a -- true && cp a b && cp a c").status == .exited(0))
+        let holder = try sandbox.holding("b")
+        for names in [["a", "b"], ["b", "a"], ["a", "./a", "b"], ["c", "a", "b"]] {
+            let words = ["acquire", "-q", "-n", "--all"] + names + ["--", "touch", "ran"]
+            #expect(try sandbox.start([Sandbox.binary] + words).wait().status == .exited(75), "\(names)")
+        }
+        #expect(!sandbox.exists("ran"))
+        let inside = try sandbox.semq("acquire", "-q", "a", "--", "semq", "acquire", "-q", "-n", "b", "--", "true")
+        #expect(inside.status == .exited(75))
+        let any = try sandbox.semq("acquire", "-q", "--any", "b", "c", "--", "sh", "-c", "echo $SEMQ_SEMAPHORE")
+        #expect(any.out == "c\n")
+        holder.stop()
+        let show = "sh -c 'echo $SEMQ_SEMAPHORE'"
+        #expect(try sandbox.shell("semq acquire -q --all c a b ./b -- \(show)").out == "c a b\n")
+    }
+
+    /// All who want several copies climb in one order, too.
+    @Test func copiesNeverLockEachOtherUp() throws {
+        let sandbox = try Sandbox()
+        #expect(try sandbox.shell("semq acquire -q a -- true && cp a b && cp a c").status == .exited(0))
+        let runners = try ["a b c", "c b a", "b c", "c a"].map { names in
+            try sandbox.startingShell(
+                "for i in 1 2 3 4; do semq acquire -q -w 30 --all \(names) -- sh -c "
+                    + "'for q in $SEMQ_SEMAPHORE; do mkdir in.$q || exit 1; done; sleep 0.01; "
+                    + "for q in $SEMQ_SEMAPHORE; do rmdir in.$q; done' || exit; done")
+        }
+        for runner in runners { #expect(runner.wait() == .init(status: .exited(0), out: "", err: "")) }
+    }
+
     @Test func failureOfOneGivesAllBackAndTheCommandDoesNotRun() throws {
         let sandbox = try Sandbox()
         let holder = try sandbox.holding("b")

@@ -70,6 +70,25 @@ import Testing
         #expect(holder.wait().status == .exited(76))
     }
 
+    /// The third one after the damage has no more to do with it than the others.
+    @Test func aReleaseOfBeforeTheDamageEndsNobodyAfterIt() throws {
+        let sandbox = try Sandbox()
+        for _ in 1...2 { _ = try sandbox.semq("acquire", "-q", "board.queue", "--", "true") }
+        let ended = try sandbox.starting("acquire", "-q", "board.queue", "--", "sleep", "60")
+        #expect(Event.happens { status(sandbox).contains("sleep 60") })
+        let release = try sandbox.semq("release", "board.queue", "--ticket", "3", "--reason", "night")
+        #expect(release.status == .exited(0), "\(release.err)")
+        #expect(ended.wait().status == .exited(76))
+        #expect(try sandbox.shell(try #require(Self.damages["no header"])).status == .exited(0))
+        let numbers = try (1...3).map { _ in
+            // For longer than it takes to hear of a release.
+            let after = try sandbox.shell("semq acquire -q board.queue -- sh -c 'sleep 1.2; echo $SEMQ_TICKET'")
+            #expect(after.status == .exited(0), "\(after.err)")
+            return Int(after.out.dropLast()) ?? 0
+        }
+        #expect(numbers.allSatisfy { $0 > 1000 }, "nobody takes them for those of before: \(numbers)")
+    }
+
     @Test func recordsAreWrittenAgain() throws {
         let sandbox = try Sandbox()
         let names = ["holder", "head", "second"]

@@ -102,6 +102,40 @@ import Testing
         #expect(results.count > 1, "it was swapped at all kinds of moments: \(results)")
     }
 
+    /// All that SEMQ_HELD says can be seen by `semq status`, which such a key may ask for.
+    @Test func aPermitAroundThatIsClaimed() throws {
+        let line = "echo $SEMQ_HELD > .held; mv .held held; exec sleep 60"
+        let holder = try sandbox.starting("acquire", "-q", "inside/q", "--", "sh", "-c", line)
+        try #require(Event.happens { sandbox.exists("held") })
+        let held = sandbox.lines("held").joined().replacing(" ", with: "%20")
+        let client = try HandClient(sandbox, [way])
+        try client.greet()
+        client.send("acquire path=q lease=5000 description=d pid=1 host=h user=u priority=0 limit=0 held=\(held)")
+        #expect(client.says("error code=permission"), "\(client.running.out)")
+        #expect(!client.running.out.contains("granted"))
+        holder.send(SIGTERM)
+        holder.wait()
+    }
+
+    @Test func aPermitAroundOfAnOlderOne() throws {
+        let older = try Sandbox.oldBinary()
+        let line = "echo $SEMQ_HELD > .held; mv .held held; exec sleep 60"
+        let holder = try sandbox.start([older, "acquire", "-q", "inside/q", "--", "sh", "-c", line])
+        try #require(Event.happens { sandbox.exists("held") })
+        let held = sandbox.lines("held").joined().replacing(" ", with: "%20")
+        for (words, answer) in [([way], "error code=permission"), ([Sandbox.binary, "agent"], "granted")] {
+            let client = try HandClient(sandbox, words, named: answer.prefix(5) + "")
+            try client.greet()
+            let path = words == [way] ? "q" : "inside/q"
+            client.send(
+                "acquire path=\(path) lease=5000 description=d pid=1 host=h user=u priority=0 limit=0 held=\(held)")
+            #expect(client.says(answer), "\(client.running.out)")
+            client.send("goodbye")
+        }
+        holder.send(SIGTERM)
+        holder.wait()
+    }
+
     /// What a client may have sent along (AcceptEnv), and what sshd tells of it.
     @Test func theEnvironmentCountsForNothing() throws {
         let bait = [

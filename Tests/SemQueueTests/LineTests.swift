@@ -123,6 +123,19 @@ import Testing
         #expect(Header(line: header.line[...]) == header)
     }
 
+    /// What an older one writes has no `silent`, or 1; it takes a 0 as it takes none.
+    @Test func aHolderOfAnOlderOneHasNoSecret() throws {
+        let holder = SlotRecord.Holder(
+            ticket: Ticket(priority: 5, number: 1), token: 77, since: Timestamp(1), party: waiter("why").party)
+        let line = SlotRecord(queue: 1, slot: 3, holder: holder).line
+        #expect(String(decoding: line, as: UTF8.self).contains(" since=1 silent=0 pid=42 "))
+        var older = holder
+        older.isProved = false
+        let olderLine = SlotRecord(queue: 1, slot: 3, holder: older).line
+        #expect(!String(decoding: olderLine, as: UTF8.self).contains("silent"))
+        #expect(SlotRecord(line: line[...])?.holder == holder && SlotRecord(line: olderLine[...])?.holder == older)
+    }
+
     @Test func slotsComeBackAsTheyWent() {
         var record = SlotRecord(queue: 1, slot: 3, holder: nil)
         #expect(SlotRecord(line: record.line[...]) == record)

@@ -22,8 +22,10 @@ import Testing
     }
 
     @Test func regionsLieApart() {
+        let proofs = [0, (1 << (4 * UInt64(LockSpace.proofDigits))) - 1].map(LockSpace.proof)
         let regions = [
-            LockSpace.mutex, LockSpace.probe, LockSpace.slots, LockSpace.tickets,
+            LockSpace.Span(start: proofs[0].start, length: proofs[1].end - proofs[0].start), LockSpace.nestedLines,
+            LockSpace.probes, LockSpace.mutex, LockSpace.probe, LockSpace.slots, LockSpace.tickets,
             LockSpace.Span(
                 start: LockSpace.nested(tickets[0]).start,
                 length: LockSpace.nested(tickets[4]).end - LockSpace.nested(tickets[0]).start),

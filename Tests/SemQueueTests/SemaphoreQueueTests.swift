@@ -40,6 +40,11 @@ import Testing
         let (slot, held) = try await queue.withPermit { permit in
             #expect(permit.token > 0)
             #expect(permit.environment["SEMQ_TICKET"] == "\(permit.ticket.number)")
+            let held = permit.environment["SEMQ_HELD"]
+            let forged = Nesting(environment: held)
+            #expect(throws: SemaphoreError.self) { try forged.permit(on: folder.path("q"), .init()) }
+            let real = Nesting(environment: held, secrets: permit.environment["SEMQ_PROOF"])
+            #expect(try real.permit(on: folder.path("q"), .init())?.slot == 0)
             return (permit.slot, try await queue.status().holders.map(\.ticket))
         }
         #expect(slot == 0)

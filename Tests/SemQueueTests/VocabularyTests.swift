@@ -27,7 +27,11 @@ import Testing
                 slot: $0, ticket: Ticket(priority: -5, number: Int64($0 + 1)), token: 4711, since: Timestamp(19),
                 party: party($0), leaseExpires: $0 % 2 == 0 ? nil : Timestamp(20), isCutOff: $0 % 3 == 0,
                 isStopped: $0 % 5 == 0,
-                isOrphaned: $0 % 7 == 0)
+                isOrphaned: $0 % 7 == 0,
+                nested: (0..<($0 % 17)).map {
+                    .init(
+                        since: Timestamp(22), party: Party(pid: Int32($0), host: "a b", user: "é", description: "x\n%"))
+                })
         }
         status.waiting = (0..<4096).map {
             QueueStatus.Waiter(

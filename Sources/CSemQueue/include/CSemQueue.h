@@ -32,7 +32,7 @@ void semq_alarm_install(void);
 
 typedef intptr_t semq_timer;
 
-/// Lets the signal through to the calling thread: a thread made by Dispatch inherits it blocked.
+/// Lets the signal through to the calling thread: threads are born with all signals blocked.
 void semq_alarm_unblock(void);
 
 /// Creates a timer on CLOCK_MONOTONIC that signals the calling thread. Returns 0 or errno.
@@ -171,8 +171,10 @@ void semq_waiting_end(void);
 
 /// The place in the queue: `length` bytes of `fd` at `start`, which are given up (locked for reading)
 /// before this process stops, so that a stopped waiter is in nobody's way. The slot is unlocked then too:
-/// the kernel may have granted it a moment before.
-void semq_waiting_place(int fd, int64_t start, int64_t length, int64_t slot_start, int64_t slot_length);
+/// the kernel may have granted it a moment before; and so is all on `private_fd`, by which it waits for others.
+/// With -1 for `fd` there is no place.
+void semq_waiting_place(
+    int fd, int private_fd, int64_t start, int64_t length, int64_t slot_start, int64_t slot_length);
 
 /// A connection (or -1) by which a waiter that is told to die says goodbye.
 void semq_waiting_farewell(int fd);

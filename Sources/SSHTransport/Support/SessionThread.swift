@@ -1,6 +1,7 @@
 internal import Glibc
 
-/// The thread that a session is driven by, or that a blocking call is made on.
+/// The thread that a session is driven by, or that a blocking call is made on. All threads of this module are started
+/// here.
 struct SessionThread: @unchecked Sendable {
     // A pthread_t is a plain handle, good in every thread of the process.
     private let handle: pthread_t

@@ -173,7 +173,11 @@ package struct Administration: QueueAdministration {
 
     private func locked<Result>(_ body: () throws -> Result) throws -> Result {
         do {
-            return try gate.locked(alarm: Alarm(), deadline: .monotonic() + .seconds(10)) { try body() }
+            return try gate.locked(alarm: Alarm(), deadline: .monotonic() + .seconds(10)) {
+                // What is changed in a file that nobody will open again is changed for nobody.
+                guard file.isInPlace() else { throw file.replaced() }
+                return try body()
+            }
         } catch is Gate.Failure {
             throw SemaphoreError(
                 .io,

@@ -193,7 +193,7 @@ package struct Diagnosis {
         return Finding(
             subject: "records", verdict: header.origin == .recovered ? .note : .good,
             text:
-                "concurrency \(header.concurrency)\(origin); \(header.lastTicket) ticket\(header.lastTicket == 1 ? "" : "s") drawn"
+                "concurrency \(header.concurrency)\(origin); the last ticket drawn is \(header.lastTicket)"
         )
     }
 

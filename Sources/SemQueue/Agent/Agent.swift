@@ -106,7 +106,8 @@ package final class Agent {
             let request = try policy.admit(request)
             switch request.verb {
             case "acquire":
-                return try AgentSession(request, client, AgentMember(request)).run() ? Hello.requestLimit : nil
+                return try AgentSession(request, client, AgentMember(request, isRestricted: policy.isRestricted)).run()
+                    ? Hello.requestLimit : nil
             case "there": return try AgentSession(request, client, AgentThere(request)).run() ? Hello.requestLimit : nil
             case "resume": return try resume(request) ? Hello.requestLimit : nil
             // Said as a membership ended.

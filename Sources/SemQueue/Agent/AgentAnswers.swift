@@ -4,10 +4,15 @@ struct AgentAnswers {
     let version: String
     /// The only one whose queues its clients may use; empty: all are.
     let folder: String
+    /// Kept until something else is asked for.
+    private let placed = Guarded<QueueProbe.Placed?>(nil)
+
+    init(version: String, folder: String) { (self.version, self.folder) = (version, folder) }
 
     /// - Returns: messages of which all but the last go on.
     /// - Throws: ``SemaphoreError``, which is the answer then.
     func to(_ request: Message) throws -> [Message] {
+        if request.verb != "look-for-probe" { placed.withLock { $0 = nil } }
         if request.verb == "about" { return [about] }
         guard let path = request["path"] else { throw Self.unknown(request) }
         switch request.verb {
@@ -15,7 +20,15 @@ struct AgentAnswers {
         case "identify":
             let observer = MakingObserver()
             let queue = try Member.identify(path, Request(request), alarm: Alarm(), observer: observer)
-            return [Message("queue-id", [("queue", String(queue, radix: 16))] + observer.fields)]
+            return [Message("queue-id", queue.fields + observer.fields)]
+        case "place-probe":
+            let probe = QueueProbe(area: request.integer("area") ?? -1, offset: request.integer("offset") ?? -1)
+            let new = try probe.place(on: path)
+            placed.withLock { $0 = new }
+            return [Message("placed")]
+        case "look-for-probe":
+            let found = try QueueProbe.look(in: request.integer("area") ?? -1, of: path)
+            return [Message("probe", found.map { [("offset", "\($0)")] } ?? [])]
         case "set": return [try Self.set(path, request)]
         case "remove": return [try Self.remove(path, request)]
         case "look-for":

@@ -7,6 +7,7 @@ final class AgentMember: AgentTask {
     private let path: String
     private let request: Request
     private let held: Nesting
+    private let isRestricted: Bool
     private let waiting: AgentWaiting
     private var grant: LocalGrant?
     private var nested: Nesting.Found?
@@ -16,20 +17,36 @@ final class AgentMember: AgentTask {
     private var nextInspection = Duration.zero
 
     /// - Throws: ``SemaphoreError`` where the request makes no sense.
-    init(_ message: Message) throws(SemaphoreError) {
+    /// - Parameter isRestricted: the client's key can only take turns; for it no turn counts that needs no secret.
+    init(_ message: Message, isRestricted: Bool) throws(SemaphoreError) {
         guard let path = message["path"] else { throw SemaphoreError(.usage, "acquire: wants a path") }
         var request = try Request(message)
         request.lease = message.duration("lease")
         request.party = Party(message)
+        request.isProved = message.flag("secrets")
         self.path = path
         self.request = request
-        held = Nesting(environment: message["held"])
+        held = Nesting(environment: message["held"], secrets: message["proof"])
+        self.isRestricted = isRestricted
         waiting = try AgentWaiting(showsEachSecond: message.flag("watch"))
     }
 
     func start() throws {
-        nested = try held.permit(
-            on: path, anyFilesystem: request.anyFilesystem, concurrency: request.concurrency)
+        var wanted = Nesting.Wanted()
+        wanted.anyFilesystem = request.anyFilesystem
+        wanted.concurrency = request.concurrency
+        wanted.needsSecret = isRestricted
+        wanted.party = request.behind
+        do {
+            nested = try held.permit(on: path, wanted)
+        } catch let error as SemaphoreError
+            where error.code == .permission && error.systemError == 0 && !request.isProved
+        {
+            throw SemaphoreError(
+                .permission,
+                "\(path): whoever runs under the turn around this command has to prove it, which your semq is too old to do; "
+                    + "update it")
+        }
         if let nested {
             waiting.tell([nested.message])
         } else {
@@ -112,7 +129,8 @@ extension LocalGrant {
     fileprivate var message: Message {
         Message(
             "granted",
-            ticket.fields + [("slot", "\(slot)"), ("token", "\(token)"), ("queue", String(queue, radix: 16))])
+            ticket.fields + [("slot", "\(slot)"), ("token", "\(token)"), ("queue", String(queue, radix: 16))]
+                + (prove().map { [("secret", $0)] } ?? []))
     }
 }
 
@@ -123,7 +141,7 @@ extension Nesting.Found {
             held.ticket.fields + [
                 ("slot", "\(slot)"), ("token", "\(held.token)"), ("queue", String(held.queue, radix: 16)),
                 ("nested", "1"),
-            ])
+            ] + (held.secret.map { [("secret", $0)] } ?? []))
     }
 }
 

@@ -8,6 +8,8 @@ package struct AgentPolicy {
     let folder: String
     private let mayMake: Bool
 
+    var isRestricted: Bool { root != nil }
+
     package static let open = AgentPolicy(root: nil, folder: "", mayMake: true)
 
     private init(root: Description?, folder: String, mayMake: Bool) {
@@ -32,7 +34,8 @@ package struct AgentPolicy {
 
     /// What a restricted client may ask for. To change a queue or end somebody's turn is not among it.
     private static let harmless: Set<String> = [
-        "about", "acquire", "doctor", "goodbye", "history", "identify", "resume", "status",
+        "about", "acquire", "doctor", "goodbye", "history", "identify", "look-for-probe", "place-probe", "resume",
+        "status",
     ]
 
     private static let inWords = [

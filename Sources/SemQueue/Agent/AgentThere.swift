@@ -40,7 +40,7 @@ final class AgentThere: AgentTask {
                 Self.variable,
                 ["\(party.pid) \(party.host) \(party.user)", message["at"] ?? "", message["name"] ?? "", "3", path]
                     .joined(by: "\n")
-            ), (Nesting.variable, message["held"] ?? ""),
+            ), (Nesting.variable, message["held"] ?? ""), (Nesting.secretVariable, message["proof"] ?? ""),
         ]
         self.party = party
     }

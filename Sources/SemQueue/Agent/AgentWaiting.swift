@@ -164,7 +164,8 @@ private final class AgentObserver: WaitObserver {
     func isNext(_ place: any Place) { waiting.tell([Message("next")]) }
 
     func look(_ place: any Place) -> Duration? {
-        guard place.hasChanged() || waiting.showsEachSecond else { return nil }
+        // What the client shows is a place in line.
+        guard !place.isFormer, place.hasChanged() || waiting.showsEachSecond else { return nil }
         let ahead = Message("place", [("ahead", "\(place.ahead())")])
         let status = place.holders().messages
         waiting.tell(status + [ahead], replacing: ["queue", "holder", "end", "place"])

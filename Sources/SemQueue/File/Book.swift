@@ -46,11 +46,12 @@ struct Book {
         let slotLines = QueueFile.records(SlotRecord.self, in: QueueFile.slotLines, from: description)
         let slots = slotLines.map(\.record)
         let waiters = QueueFile.records(WaiterRecord.self, in: QueueFile.waiterLines, from: description).map(\.record)
-        let known = slots.first?.queue ?? waiters.first?.queue
-        guard isUsed || known != nil || beginsAsQueue else { throw foreign() }
+        let name = slots.first?.queue ?? waiters.first?.queue
+        guard isUsed || name != nil || beginsAsQueue else { throw foreign() }
         let tickets = description.living() + waiters.map(\.ticket) + slots.compactMap { $0.lastHolder?.ticket }
-        var header = Header(queue: known ?? .random(in: 1...(.max)), origin: .recovered)
-        header.lastTicket = tickets.map(\.number).max() ?? 0
+        var header = Header(queue: name ?? .random(in: 1...(.max)), origin: .recovered)
+        let known = tickets.map(\.number) + Notes.numbers(in: description)
+        header.lastTicket = Numbering.restart(after: known.max() ?? 0, at: .now())
         header.lastToken = slots.compactMap { $0.lastHolder?.token }.max() ?? 0
         let remote = slotLines.filter { $0.record.lastHolder?.isRemote ?? false }
             .map { $0.line - QueueFile.slotLines.lowerBound }

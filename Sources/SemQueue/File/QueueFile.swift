@@ -41,10 +41,18 @@ struct QueueFile: Sendable {
     static let slotLines = 32..<(32 + LockSpace.maximumConcurrency)
     static let maximumWaiting = 4096
     static let waiterLines = slotLines.upperBound..<(slotLines.upperBound + maximumWaiting)
-    /// What older readers don't know of stands behind all that they do; a region is left for what else a slot has.
-    static let remarkLines =
-        (waiterLines.upperBound + LockSpace.maximumConcurrency)..<(waiterLines.upperBound
-        + 2 * LockSpace.maximumConcurrency)
+    // Older ones read none of those that follow.
+
+    /// Those of the first slots stand ahead, where there is room from the beginning: behind the waiters they would make
+    /// the file longer for everybody who reads it.
+    private static let firstProofLines = noteLines.upperBound..<slotLines.lowerBound
+    static let proofLines = waiterLines.upperBound..<(waiterLines.upperBound + LockSpace.maximumConcurrency)
+    static let remarkLines = proofLines.upperBound..<(proofLines.upperBound + LockSpace.maximumConcurrency)
+    static let nestedLines = remarkLines.upperBound..<(remarkLines.upperBound + LockSpace.maximumNested)
+
+    static func proofLine(ofSlot slot: Int) -> Int {
+        (slot < firstProofLines.count ? firstProofLines : proofLines).lowerBound + slot
+    }
 
     // MARK: opening
 
@@ -74,9 +82,13 @@ struct QueueFile: Sendable {
         let (file, description, _) = try QueueFile.open(
             path, Options(create: false, anyFilesystem: true, readOnly: readOnly))
         guard file.identity == identity else {
-            throw SemaphoreError(.io, "\(path): the queue file was replaced just now; try again", systemError: ESTALE)
+            throw replaced()
         }
         return description
+    }
+
+    func replaced() -> SemaphoreError {
+        SemaphoreError(.io, "\(path): the queue file was replaced just now; try again", systemError: ESTALE)
     }
 
     /// Whether the path still names the file that was opened. What can't be looked at is taken to be there.

@@ -127,8 +127,9 @@ extension Line.Writer {
         if holder.isRemote {
             field("lease", holder.lease.milliseconds)
             field("expires", holder.expires?.microseconds ?? 0)
-            if holder.isSilent { field("silent", 1) }
         }
+        // An older reader takes it for what it says, in any record; an older writer leaves it out unless it is 1.
+        if holder.isSilent || holder.isProved { field("silent", holder.isSilent ? 1 : 0) }
         if let expiry { self.expiry(expiry) }
         party(holder.party)
     }
@@ -156,12 +157,12 @@ extension SlotRecord: LineRecord {
         else { return nil }
         let lease = reader.integer("lease") ?? 0
         let expires = lease == 0 ? nil : reader.integer("expires").flatMap { $0 == 0 ? nil : $0 }
-        let isSilent = reader.integer("silent") == 1
+        let silent = reader.integer("silent")
         let expiry = state == "dead" ? reader.expiry() : nil
         guard let party = reader.party() else { return nil }
         let holder = Holder(
             ticket: ticket, token: token, since: Timestamp(since), party: party, lease: .milliseconds(lease),
-            expires: expires.map { Timestamp($0) }, isSilent: isSilent)
+            expires: expires.map { Timestamp($0) }, isSilent: silent == 1, isProved: silent != nil)
         if state == "held" {
             self.state = .held(holder)
         } else if let expiry {

@@ -85,6 +85,8 @@ struct SlotRecord: Equatable {
         var expires: Timestamp?
         /// Whether it isn't heard of just now. For people.
         var isSilent = false
+        /// Whoever runs under it can prove that (``Proof``). Not so of an older `semq`'s.
+        var isProved = true
 
         var isRemote: Bool { lease > .zero }
     }

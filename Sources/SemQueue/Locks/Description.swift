@@ -25,7 +25,10 @@ final class Description: Sendable {
     /// Waits for a lock, at most `limit`.
     /// - Returns: whether it was granted.
     func lock(_ type: LockType, _ span: LockSpace.Span, _ alarm: Alarm, _ limit: Duration?) -> Bool {
-        alarm.limiting(limit) { semq_lock(descriptor, type.rawValue, span.start, span.length, true) } == 0
+        func attempt(waiting: Bool) -> Int32 {
+            semq_lock(descriptor, type.rawValue, span.start, span.length, waiting)
+        }
+        return alarm.limiting(limit, instead: { attempt(waiting: false) }) { attempt(waiting: true) } == 0
     }
 
     /// Removes this description's locks from the span.

@@ -57,4 +57,23 @@ struct Gate {
         description.unlock(span)
         return true
     }
+
+    /// Sleeps until a slot is given back, or `limit` has passed, or the alarm ends the wait.
+    ///
+    /// A slot that was claimed while somebody was stopped in front of its doorbell is held without it, until that one
+    /// goes on. Nothing else of it may be locked to wait with: another who is stopped would be in the way of the next
+    /// claim. So it is looked at by the clock, at one call a look.
+    /// - Returns: whether it came free.
+    @discardableResult
+    func awaitSlot(_ slot: Int, _ alarm: Alarm, _ limit: Duration) -> Bool {
+        let end = Duration.monotonic() + limit
+        while true {
+            let rest = end - .monotonic()
+            guard rest > .zero, self.await(LockSpace.doorbell(slot), alarm, rest) else { return false }
+            guard description.conflict(with: .read, in: LockSpace.hold(slot)) != nil else { return true }
+            guard alarm.sleep(min(Self.looksWithoutDoorbell, end - .monotonic())) else { return false }
+        }
+    }
+
+    private static let looksWithoutDoorbell = Duration.milliseconds(5)
 }

@@ -2,6 +2,9 @@
 ///
 /// A lock's offset says what it means, so that order and liveness can be read from the kernel alone:
 ///
+///     1 << 57             one byte for each proof of a turn
+///     1 << 58             two bytes for each line that tells who runs nested
+///     1 << 59             where probes tell whether two names mean one file
 ///     1 << 60             the mutex; two bytes on, whoever looks for its holder
 ///     … + (1 << 20)       two bytes for each slot: hold, doorbell
 ///     1 << 61             two bytes for each ticket: place, member; an earlier turn lies lower
@@ -24,6 +27,31 @@ enum LockSpace {
 
     /// Locked by the one who looks which process stands still with the mutex.
     static let inquiry = Span(start: (1 << 60) + 2, length: 1)
+
+    // MARK: probes
+
+    /// How far a probe's lock may lie from where it is looked for, and how many such areas there are.
+    static let probeArea: Int64 = 1 << 32
+    static let probeAreas: Int64 = 1 << 24
+    static let probes = Span(start: 1 << 59, length: probeArea * probeAreas)
+
+    // MARK: proofs of turns
+
+    /// So many digits of a proof say where the holder locks.
+    static let proofDigits = 14
+
+    static func proof(_ number: UInt64) -> Span { Span(start: (1 << 57) + Int64(number), length: 1) }
+
+    // MARK: who runs nested
+
+    /// As many are told of.
+    static let maximumNested = 256
+    static let nestedLines = Span(start: 1 << 58, length: Int64(maximumNested) * 2)
+
+    /// Locked by whoever the line tells of.
+    static func nestedLine(_ index: Int) -> Span { Span(start: nestedLines.start + Int64(index) * 2, length: 1) }
+
+    static func nestedLine(at offset: Int64) -> Int { Int((offset - nestedLines.start) / 2) }
 
     // MARK: slots
 

@@ -1,7 +1,7 @@
 internal import Synchronization
 
 /// Waits until one of several slots is given back. The kernel lets a thread wait for one lock only,
-/// so there is a thread for each slot, kept from one look to the next.
+/// so there is a thread for each slot, kept from one look to the next until ``stop()``.
 final class SlotWatch {
     /// More slots than this are looked at by the clock.
     static let maximumThreads = 16
@@ -22,13 +22,13 @@ final class SlotWatch {
 
     init(_ gate: Gate) { self.gate = gate }
 
-    deinit { stop { _ in true } }
+    deinit { stop() }
 
     /// Sleeps until one of the slots is given back, `limit` has passed or `alarm` ends the wait.
     func await(_ slots: [Int], _ alarm: Alarm, _ limit: Duration) {
         if slots.count == 1 {
-            stop { _ in true }
-            gate.await(LockSpace.doorbell(slots[0]), alarm, limit)
+            stop()
+            gate.awaitSlot(slots[0], alarm, limit)
             return
         }
         let watched = slots.prefix(Self.maximumThreads)
@@ -38,13 +38,16 @@ final class SlotWatch {
         stop { watchers[$0]!.isDone.value.load(ordering: .acquiring) }
     }
 
+    /// Ends all threads, and returns when they are gone: none may be there when this process forks.
+    func stop() { stop { _ in true } }
+
     private func watch(_ slot: Int, waking owner: Alarm) -> Bool {
         guard watchers[slot] == nil else { return true }
         let alarm = Alarm()
         let isDone = Flag()
         let gate = gate
         let thread = try? BlockingThread.start {
-            while !gate.await(LockSpace.doorbell(slot), alarm, nil), !alarm.isRung {}
+            while !gate.awaitSlot(slot, alarm, .seconds(3600)), !alarm.isRung {}
             isDone.value.store(true, ordering: .releasing)
             owner.nudge()
         }

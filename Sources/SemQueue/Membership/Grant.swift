@@ -33,6 +33,11 @@ package protocol Grant: AnyObject, Sendable {
 
     /// Tells those who look at the queue what its description doesn't say, such as what of the command still runs.
     func remark(_ text: String)
+    /// The host that keeps it, as it was named; nil: this one.
+    var host: String? { get }
+    /// The secret that proves that a process stands under the permit, for its environment; made at the first call.
+    /// Nil where an older `semq` on another host keeps it.
+    func prove() -> String?
 
     /// Renders what a release will write, and drops it.
     func rehearseRelease()
@@ -43,6 +48,8 @@ package protocol Grant: AnyObject, Sendable {
 
 extension Grant {
     package func release() { release(mayBeDone: false) }
+
+    package var host: String? { nil }
 
     // A permit on this host is kept by the kernel.
     package var standsUntil: Duration? { nil }

@@ -17,8 +17,12 @@ package final class LocalGrant: Grant {
     let party: Party
     /// For how long the slot is kept when all who have the description die without a word; zero: not at all.
     let lease: Duration
+    private let isProved: Bool
     /// Whether its record may still be written, which ends with the release.
     private let isRecorded = Guarded(true)
+    private let secret = Guarded<Secret?>(nil)
+    /// What the queue keeps of the secret, once there is one.
+    private let proof: Guarded<Proof?>
     /// The path that the queue was asked for by.
     package let path: String
     private let history: History
@@ -26,8 +30,9 @@ package final class LocalGrant: Grant {
 
     init(
         file: QueueFile, description: Description, queue: UInt64, path: String, holder: SlotRecord.Holder, slot: Int,
-        history: History, told: History.Tail
+        history: History, told: History.Tail, proof: Proof? = nil
     ) {
+        self.proof = Guarded(proof)
         self.history = history
         self.told = told
         self.file = file
@@ -40,11 +45,14 @@ package final class LocalGrant: Grant {
         self.since = holder.since
         self.party = holder.party
         lease = holder.lease
+        isProved = holder.isProved
     }
 
     /// As text, for a process that was forked before the grant and has the same descriptors.
     package var handover: String {
-        let numbers = "\(description.descriptor) \(file.identity.device) \(file.identity.inode)"
+        _ = prove()
+        let digest = proof.withLock { $0?.digest } ?? "-"
+        let numbers = "\(description.descriptor) \(file.identity.device) \(file.identity.inode) \(digest)"
         return numbers + "\n" + String(decoding: report, as: UTF8.self) + path
     }
 
@@ -54,11 +62,11 @@ package final class LocalGrant: Grant {
     package convenience init?(handover: String) {
         let bytes = Array(handover.utf8)
         let numbers = bytes.prefix { $0 != UInt8(ascii: "\n") }
-        let words = numbers.split(separator: UInt8(ascii: " ")).compactMap {
-            UInt64(String(decoding: $0, as: UTF8.self))
-        }
+        let parts = numbers.split(separator: UInt8(ascii: " ")).map { String(decoding: $0, as: UTF8.self) }
+        let words = parts.prefix(3).compactMap { UInt64($0) }
         let rest = bytes.dropFirst(numbers.count + 1)
-        guard words.count == 3, let record = SlotRecord(line: rest.prefix(Line.length)), let holder = record.holder
+        guard parts.count == 4, words.count == 3, let record = SlotRecord(line: rest.prefix(Line.length)),
+            let holder = record.holder
         else {
             return nil
         }
@@ -66,13 +74,40 @@ package final class LocalGrant: Grant {
         self.init(
             file: QueueFile(path: path, identity: QueueFile.Identity(device: words[1], inode: words[2])),
             description: Description(owning: Int32(words[0])), queue: record.queue, path: path, holder: holder,
-            slot: record.slot, history: History(of: path), told: History.Tail(holder, slot: record.slot))
+            slot: record.slot, history: History(of: path), told: History.Tail(holder, slot: record.slot),
+            proof: Proof(digest: parts[3]))
+    }
+
+    package func prove() -> String? {
+        guard isProved else { return nil }
+        return secret.withLock { secret in
+            if let secret { return secret.text }
+            let new = Secret.random()
+            secret = new
+            let proof = Proof(new)
+            self.proof.withLock { $0 = proof }
+            isRecorded.withLock { if $0 { _ = description.tryLock(.write, proof.lock) } }
+            mendProof()
+            return new.text
+        }
+    }
+
+    /// Writes what the queue keeps of the secret, where it doesn't stand.
+    private func mendProof() {
+        guard let proof = proof.withLock({ $0 }) else { return }
+        let record = ProofRecord(queue: queue, ticket: ticket, token: token, proof: proof)
+        isRecorded.withLock { isRecorded in
+            guard isRecorded, ProofRecord.at(slot, of: ticket, token: token, in: description)?.proof != proof else {
+                return
+            }
+            QueueFile.write(record.line, at: QueueFile.proofLine(ofSlot: slot), to: description)
+        }
     }
 
     private func holder(expires: Timestamp?, isSilent: Bool = false) -> SlotRecord.Holder {
         SlotRecord.Holder(
             ticket: ticket, token: token, since: since, party: party, lease: lease, expires: expires,
-            isSilent: isSilent)
+            isSilent: isSilent, isProved: isProved)
     }
 
     /// Writes down how the remote holder's lease stands: for people, and over whatever damage was done to the
@@ -100,9 +135,19 @@ package final class LocalGrant: Grant {
         }
     }
 
+    /// Takes the doorbell where somebody stood in front of it at the grant: until then those who wait look by the clock.
+    private func takeDoorbell() {
+        // Never behind the release, whose description is used again.
+        isRecorded.withLock { isRecorded in
+            if isRecorded { _ = description.tryLock(.write, LockSpace.doorbell(slot)) }
+        }
+    }
+
     /// Writes the record again where it was damaged, so that those who wait know for whom. A lease's is written with
     /// each sign of life.
     private func mend() {
+        takeDoorbell()
+        mendProof()
         guard lease == .zero, QueueFile.record(SlotRecord.self, at: recordLine, from: description) == nil else {
             return
         }

@@ -14,6 +14,8 @@ struct Member {
     let file: QueueFile
     let own: Description
     let gate: Gate
+    /// The path named another file, or none, before this one was open twice.
+    private let isStale: Bool
     private let party: Party
     private let history: History
     private let clock: BootTime.Clock
@@ -48,29 +50,35 @@ struct Member {
         while true {
             do {
                 let member = try Member(path, request, alarm, observer, deadline, kept, clock)
-                let outcome = try member.run()
-                kept?.keep(member.gate, of: member.file)
-                return outcome
-            } catch let error as SemaphoreError where error.systemError == ESTALE {
-                continue
-            } catch is Replaced {
-                continue
+                do {
+                    let outcome = try member.run()
+                    kept?.keep(member.gate, of: member.file)
+                    return outcome
+                } catch is Replaced {
+                    if let outcome = try member.outlastHolders() { return outcome }
+                }
             } catch let failure as Gate.Failure {
                 return failure == .interrupted ? .cancelled : .timedOut
             }
         }
     }
 
-    /// The queue's random name; the queue is made if it is missing.
+    /// Which queue it is; the queue is made if it is missing.
     static func identify(
         _ path: String, _ request: Request, alarm: Alarm, observer: any WaitObserver
-    ) throws -> UInt64 {
-        let member = try Member(path, request, alarm, observer, nil, nil, BootTime.clock)
-        if let header = Book.header(from: member.own) { return header.queue }
-        return try member.locked { try member.openBook() }.queue
+    ) throws -> QueueIdentity {
+        while true {
+            let member = try Member(path, request, alarm, observer, nil, nil, BootTime.clock)
+            if !member.isStale, let header = Book.header(from: member.own) {
+                return QueueIdentity(queue: header.queue, member.file.identity)
+            }
+            do {
+                return QueueIdentity(queue: try member.locked { try member.openBook() }.queue, member.file.identity)
+            } catch is Replaced {}
+        }
     }
 
-    /// The path names another file now: begin anew there.
+    /// The path names another file now: begin anew there, when those who hold this one have ended.
     struct Replaced: Error {}
 
     /// Somebody has taken this waiter out of the queue.
@@ -93,11 +101,16 @@ struct Member {
                 create: !request.existing, absence: ", and --existing makes none", anyFilesystem: request.anyFilesystem)
             (file, own, _) = try QueueFile.open(path, options)
         }
-        gate = try kept?.takeGate(of: file) ?? Gate(description: file.reopen())
+        do {
+            gate = try kept?.takeGate(of: file) ?? Gate(description: file.reopen())
+            isStale = false
+        } catch let error as SemaphoreError where error.systemError == ESTALE || error.systemError == ENOENT {
+            // Nothing is ever locked in it but its mutex, so one description will do.
+            gate = Gate(description: own)
+            isStale = true
+        }
         history = kept?.history ?? History(of: path)
-        var party = request.party ?? Party(pid: getpid(), host: LocalHost.name, user: LocalHost.user, description: "")
-        party.description = request.description
-        self.party = party
+        party = request.behind
     }
 
     private func run() throws -> Outcome {
@@ -152,18 +165,25 @@ struct Member {
         try locked {
             var header = try openBook()
             try check(header)
-            var ticket = Ticket(priority: request.priority, number: header.lastTicket + 1)
+            let named = Notes.numbers(in: own) + header.passed.map(\.number)
+            func nextTicket(_ number: Int64) -> Ticket {
+                Ticket(priority: request.priority, number: Numbering.next(after: number, avoiding: named))
+            }
+            var ticket = nextTicket(header.lastTicket)
             var sight = settledSight(&header, from: ticket, horizon: 1)
             let stopped = sight.hasRoom ? stoppedOnes(from: sight.ahead.first, header) : []
             if !stopped.isEmpty { sight = settledSight(&header, from: ticket, horizon: 1, past: stopped) }
             if sight.ahead.isEmpty, sight.hasRoom {
                 // Whoever holds directly still draws a ticket; a living duplicate can only be left
                 // from before the header was lost.
-                while own.isAlive(ticket) { ticket = ticket.next }
-                if lock(sight.firstFree), let grant = try record(sight.firstFree, ticket, &header, at: .now()) {
-                    tellPassed(stopped)
-                    return .granted(grant)
-                }
+                while own.isAlive(ticket) { ticket = nextTicket(ticket.number) }
+                header.lastTicket = ticket.number
+                do {
+                    if lock(sight.firstFree), let grant = try record(sight.firstFree, ticket, &header, at: .now()) {
+                        tellPassed(stopped)
+                        return .granted(grant)
+                    }
+                } catch is Unheld {}
             }
             if request.limit == .zero {
                 if let pause = header.pause { return .refused(.paused(reason: pause.reason, by: pause.by)) }
@@ -176,15 +196,16 @@ struct Member {
             // The record before the lock: who is seen waiting is known.
             var place: WaiterLine
             repeat {
-                if own.isAlive(ticket) { ticket = ticket.next }
+                if own.isAlive(ticket) { ticket = nextTicket(ticket.number) }
                 let record = WaiterRecord(
                     queue: header.queue, ticket: ticket, since: .now(), party: party,
                     agent: request.lease == nil ? nil : getpid())
                 place = WaiterLine(record, at: line)
                 if !place.write(to: book) { unwritten.placeError = errno }
+                // Before the ticket lives: whoever dies in between has skipped a number, and nobody draws it once more.
+                header.lastTicket = ticket.number
+                QueueFile.write(header, to: own)
             } while !own.tryLock(.write, LockSpace.placeAndMember(ticket))
-            header.lastTicket = ticket.number
-            QueueFile.write(header, to: own)
             return .waits(ticket, place)
         }
     }
@@ -229,7 +250,16 @@ struct Member {
 
     // MARK: under the mutex
 
+    /// - Throws: ``Replaced``, or ``Gate/Failure``, or what the body throws.
     func locked<Result>(_ body: () throws -> Result) throws -> Result {
+        try underMutex {
+            guard !isStale, file.isInPlace() else { throw Replaced() }
+            return try body()
+        }
+    }
+
+    /// The same whatever the path names by now.
+    func underMutex<Result>(_ body: () throws -> Result) throws -> Result {
         let bound = request.limit == .zero ? Duration.monotonic() + request.mutexLimit : deadline
         defer { news.spread() }
         var seen: Int32?
@@ -240,10 +270,7 @@ struct Member {
             guard owner?.isStopped == true || seen == owner?.pid ?? 0 else { return }
             observer.stuck(path, by: LockOwner.named(owner))
         }
-        return try gate.locked(alarm: alarm, deadline: bound, stuck: stuck) {
-            guard file.isInPlace() else { throw Replaced() }
-            return try body()
-        }
+        return try gate.locked(alarm: alarm, deadline: bound, stuck: stuck, body)
     }
 
     /// What the queue looks like, and what of it should be written down.
@@ -292,13 +319,24 @@ struct Member {
     /// Locks a slot.
     /// - Returns: false if the kernel says that it is not free after all.
     func lock(_ slot: Int) -> Bool {
-        // A waiter that was stopped with its read lock on the doorbell must not keep us out.
+        // A waiter that was stopped with its read lock on the doorbell must not keep us out. Whoever holds takes the
+        // doorbell later (`LocalGrant.loss()`).
         own.tryLock(.write, LockSpace.holdAndDoorbell(slot)) || own.tryLock(.write, LockSpace.hold(slot))
     }
+
+    /// Whether a slot that was locked just now, under this mutex, is locked still, as the others see it: through another
+    /// description. Only somebody who has a duplicate of ours, or a signal's handler, could have unlocked it.
+    private func stands(_ slot: Int) -> Bool {
+        gate.description.conflict(with: .read, in: LockSpace.hold(slot)) != nil
+    }
+
+    /// A slot that was locked isn't held after all: the place in line was given up for nothing.
+    struct Unheld: Error {}
 
     /// Makes a slot that is locked a permit.
     /// - Returns: nil if its record says that it must be kept; it is given back then.
     /// - Throws: ``SemaphoreError`` where a remote member's permit can't be written down; all is given back then.
+    ///   ``Unheld`` where the lock doesn't stand; what is left of it is given back then.
     func record(
         _ slot: Int, _ ticket: Ticket, _ header: inout Header, at now: Timestamp
     ) throws -> LocalGrant? {
@@ -314,17 +352,22 @@ struct Member {
         if request.lease != nil {
             do { _ = try book.admitRemote(to: slot, &header) } catch { throw giveUp(error, slot, header) }
         }
-        // Locked for reading, the place is given up (which wakes the next one) and the ticket lives on.
-        _ = own.tryLock(.read, LockSpace.placeAndMember(ticket))
         if let lost = last?.holder { history.append(.lost, at: now, History.Tail(lost, slot: slot)) }
-        header.lastTicket = max(header.lastTicket, ticket.number)
+        header.drew(ticket.number)
         header.lastToken = max(header.lastToken + 1, now.microseconds)
         header.holdoff = nil
         let holder = holder(ticket, token: header.lastToken, since: now)
+        // Before the ticket lives: whoever dies in between has skipped a number, and nobody draws it once more.
         let isWritten = QueueFile.write(header, to: own)
+        // Locked for reading, the place is given up (which wakes the next one) and the ticket lives on.
+        _ = own.tryLock(.read, LockSpace.placeAndMember(ticket))
         let isRecorded = QueueFile.write(
             SlotRecord(queue: header.queue, slot: slot, holder: holder).line, at: line, to: own)
         if request.lease != nil, !isWritten || !isRecorded { throw giveUp(book.metadataFailed(), slot, header) }
+        guard stands(slot) else {
+            giveUp(slot, header)
+            throw Unheld()
+        }
         let told = History.Tail(holder, slot: slot)
         history.append(.granted, at: now, told)
         return LocalGrant(
@@ -334,19 +377,23 @@ struct Member {
 
     /// Gives everything back where a permit can't be written down.
     private func giveUp(_ error: SemaphoreError, _ slot: Int, _ header: Header) -> SemaphoreError {
-        let free = SlotRecord(queue: header.queue, slot: slot, state: .free)
-        QueueFile.write(free.line, at: QueueFile.slotLines.lowerBound + slot, to: own)
-        own.unlockAll()
+        giveUp(slot, header)
         return error
     }
 
+    private func giveUp(_ slot: Int, _ header: Header) {
+        let free = SlotRecord(queue: header.queue, slot: slot, state: .free)
+        QueueFile.write(free.line, at: QueueFile.slotLines.lowerBound + slot, to: own)
+        own.unlockAll()
+    }
+
     func holder(_ ticket: Ticket, token: Int64, since: Timestamp) -> SlotRecord.Holder {
-        guard let lease = request.lease else {
-            return SlotRecord.Holder(ticket: ticket, token: token, since: since, party: party)
-        }
-        return SlotRecord.Holder(
-            ticket: ticket, token: token, since: since, party: party, lease: .milliseconds(lease.milliseconds),
-            expires: Timestamp(Timestamp.now().microseconds + lease.milliseconds * 1000))
+        var holder = SlotRecord.Holder(ticket: ticket, token: token, since: since, party: party)
+        holder.isProved = request.isProved
+        guard let lease = request.lease else { return holder }
+        holder.lease = .milliseconds(lease.milliseconds)
+        holder.expires = Timestamp(Timestamp.now().microseconds + lease.milliseconds * 1000)
+        return holder
     }
 }
 
@@ -359,8 +406,4 @@ extension Header {
             "\(path): this queue was made with concurrency \(concurrency), not \(asked); "
                 + "leave --concurrency out, or change it for all: semq set \(path) --concurrency \(asked)")
     }
-}
-
-extension Ticket {
-    var next: Ticket { Ticket(priority: priority, number: number + 1) }
 }

@@ -5,7 +5,10 @@ extension Member {
         var record = record
         // Explicitly, because a process forked meanwhile may have the description too.
         var granted = false
+        let slots = SlotWatch(gate)
         defer {
+            // Whoever is granted forks.
+            slots.stop()
             record.clear(in: book)
             if !granted {
                 own.unlockAll()
@@ -16,7 +19,6 @@ extension Member {
         observer.joined(place)
         var turn = Turn()
         var stopped: [Ticket] = []
-        let slots = SlotWatch(gate)
         var stand = Stand.unknown
         var isReady = false
         var isAside = false
@@ -29,6 +31,7 @@ extension Member {
             if observer.lostPlace() {
                 giveBack(&offer)
                 takePlaceAnew(ticket)
+                continue
             }
             if now >= nextInspection {
                 try checkNotes(to: ticket)
@@ -43,20 +46,30 @@ extension Member {
                 block(Self.inspects, place) { alarm.sleep($0) }
                 continue
             }
-            if isAside { takePlaceAnew(ticket) }
-            isAside = false
+            if isAside {
+                takePlaceAnew(ticket)
+                isAside = false
+                continue
+            }
             if let offered = offer {
                 // Time has passed if somebody was asked.
                 if alarm.isRung { return .cancelled }
-                if let grant = try confirm(offered, ticket) {
-                    granted = true
-                    return .granted(grant)
-                }
+                do {
+                    if let grant = try confirm(offered, ticket) {
+                        granted = true
+                        return .granted(grant)
+                    }
+                } catch is Unheld { takePlaceAnew(ticket) }
                 giveBack(&offer)
                 continue
             }
             let action: Turn.Action
-            switch try decide(&turn, stand, &stopped, ticket, now) {
+            let decision: Decision
+            do { decision = try decide(&turn, stand, &stopped, ticket, now) } catch is Unheld {
+                takePlaceAnew(ticket)
+                continue
+            }
+            switch decision {
             case .granted(let grant):
                 granted = true
                 return .granted(grant)
@@ -78,6 +91,7 @@ extension Member {
                 let isNew = stand != .next
                 place.isNext = true
                 if !isNew, !isReady {
+                    slots.stop()  // it forks
                     observer.isNext(place)
                     rehearse(ticket)
                     isReady = true
@@ -88,7 +102,12 @@ extension Member {
                         let isOurs = own.lock(.write, LockSpace.holdAndDoorbell(0), alarm, $0)
                         return isOurs ? Offer(slot: 0, since: .now()) : nil
                     }
-                    held.isEmpty ? alarm.sleep($0) : slots.await(held, alarm, $0)
+                    // Not for that short a time.
+                    if held.isEmpty || isNew && held.count > 1 {
+                        alarm.sleep($0)
+                    } else {
+                        slots.await(held, alarm, $0)
+                    }
                     return nil
                 }
                 offer = taken
@@ -150,16 +169,18 @@ extension Member {
             guard action.isClaim || !due.isEmpty || isPassed(ticket, header) else { return .look(action) }
             fallthrough
         case .next:
-            if !stopped.isEmpty {
-                stopped = stoppedOnes(from: gate.description.nearestAhead(of: ticket), Book.header(from: own))
-            }
             return try locked {
                 var header = try openBook(isMember: true)
                 if isPassed(ticket, header) {
                     header.passed.removeAll { $0 == ticket }
                     QueueFile.write(header, to: own)
                 }
-                let sight = settledSight(&header, from: ticket, past: stopped)
+                var sight = settledSight(&header, from: ticket, past: stopped)
+                if !stopped.isEmpty, sight.hasRoom {
+                    // One of them may go on again.
+                    stopped = stoppedOnes(from: gate.description.nearestAhead(of: ticket), header)
+                    sight = settledSight(&header, from: ticket, past: stopped)
+                }
                 let action = turn.look(sight, at: .monotonic())
                 guard case .claim(let slot) = action, !alarm.isRung else { return .look(action) }
                 try checkNotes(to: ticket)
@@ -192,17 +213,19 @@ extension Member {
     /// let go: then the wake is the claim, and what else a grant needs is asked with the slot in hand.
     /// - Returns: nil if it may not be taken now.
     private func confirm(_ offer: Offer, _ ticket: Ticket) throws -> LocalGrant? {
-        let isAlone = own.conflict(with: .read, in: LockSpace.slotsAndAhead(of: ticket)) == nil
-        guard isAlone || request.lease != nil else { return nil }
-        return try locked {
+        try locked {
             var header = try openBook(isMember: true)
             guard !isPassed(ticket, header) else { return nil }
+            // Under the mutex like all that a grant rests on: before it, others may come in beyond.
+            let isAlone = own.conflict(with: .read, in: LockSpace.slotsAndAhead(of: ticket)) == nil
             if isAlone, header.remote == 0 {
                 guard header.pause == nil else { return nil }
             } else {
+                guard isAlone || request.lease != nil else { return nil }
                 // Through our own description, in whose way this lock is not.
                 let sight = settledSight(&header, from: ticket, through: own)
-                guard sight.hasRoom, sight.concurrency > offer.slot, !sight.kept.contains(offer.slot) else {
+                let taken = sight.held + sight.kept
+                guard sight.hasRoom, sight.concurrency > offer.slot, !taken.contains(offer.slot) else {
                     return nil
                 }
                 if let next = sight.ahead.first, !offer.past.contains(next) { return nil }
@@ -226,7 +249,7 @@ extension Member {
 
     /// - Returns: what the call returned, and whether that was before its time.
     @discardableResult
-    private func block<Result>(
+    func block<Result>(
         _ lookAfter: Duration, _ place: LocalPlace, _ call: (Duration) -> Result
     ) -> (Result, isEarly: Bool) {
         var limit = lookAfter
@@ -263,7 +286,12 @@ extension Member {
     }
 
     private func takePlaceAnew(_ ticket: Ticket) {
-        // Only a successor's short read lock can be in the way.
-        while !own.tryLock(.write, LockSpace.placeAndMember(ticket)), !alarm.isRung { alarm.sleep(.milliseconds(1)) }
+        // Only a successor's short read lock can be in the way; for longer, if that one is stopped just then.
+        var pause = Duration.milliseconds(1)
+        while !own.tryLock(.write, LockSpace.placeAndMember(ticket)), !alarm.isRung {
+            if let deadline, .monotonic() >= deadline { return }
+            alarm.sleep(pause)
+            pause = min(pause * 2, .milliseconds(100))
+        }
     }
 }

@@ -3,8 +3,15 @@ package protocol NamedSemaphore: Sendable {
     /// As it was named.
     var name: String { get }
 
-    /// The queue's random name; the queue is made if it is missing.
-    func identify(_ request: Request, alarm: Alarm, observer: any WaitObserver) throws -> UInt64
+    /// Which queue it is; the queue is made if it is missing.
+    func identify(_ request: Request, alarm: Alarm, observer: any WaitObserver) throws -> QueueIdentity
+
+    /// Makes a probe to be seen by other names of the same queue.
+    /// - Returns: what keeps it there.
+    func place(_ probe: QueueProbe) throws -> any Sendable
+
+    /// Whether a probe that was placed by another name is seen by this one.
+    func sees(_ probe: QueueProbe) throws -> Bool
 
     /// Waits for a permit.
     /// - Throws: ``SemaphoreError``; nothing is held and nothing left behind then.
@@ -31,8 +38,14 @@ package struct LocalSemaphore: NamedSemaphore {
 
     package init(_ path: String) { name = path }
 
-    package func identify(_ request: Request, alarm: Alarm, observer: any WaitObserver) throws -> UInt64 {
+    package func identify(_ request: Request, alarm: Alarm, observer: any WaitObserver) throws -> QueueIdentity {
         try Member.identify(name, request, alarm: alarm, observer: observer)
+    }
+
+    package func place(_ probe: QueueProbe) throws -> any Sendable { try probe.place(on: name) }
+
+    package func sees(_ probe: QueueProbe) throws -> Bool {
+        try QueueProbe.look(in: probe.area, of: name) == probe.offset
     }
 
     package func acquire(_ request: Request, alarm: Alarm, observer: any WaitObserver) throws -> Outcome {
@@ -58,6 +71,10 @@ package struct LocalSemaphore: NamedSemaphore {
 
     /// A permit of an ancestor's on this queue that still stands.
     package func permit(among held: Nesting, _ request: Request) throws -> Nesting.Found? {
-        try held.permit(on: name, anyFilesystem: request.anyFilesystem, concurrency: request.concurrency)
+        var wanted = Nesting.Wanted()
+        wanted.anyFilesystem = request.anyFilesystem
+        wanted.concurrency = request.concurrency
+        wanted.party = request.behind
+        return try held.permit(on: name, wanted)
     }
 }

@@ -12,10 +12,13 @@ package protocol Place: AnyObject {
     func ahead() -> Int
     /// Whether there may be more than ``ahead()`` has counted.
     var isUncertain: Bool { get }
+    /// Not in a line: the queue's file was deleted or replaced, and those who hold it are waited for.
+    var isFormer: Bool { get }
 }
 
 extension Place {
     package var isUncertain: Bool { false }
+    package var isFormer: Bool { false }
 }
 
 /// The locks that make a place in a queue file.
@@ -40,7 +43,10 @@ final class LocalPlace: Place {
     private var seen: Header?
     private var seenRemarks: [UInt8] = []
 
-    init(_ ticket: Ticket, file: QueueFile, own: Description, gate: Gate) {
+    let isFormer: Bool
+
+    init(_ ticket: Ticket, file: QueueFile, own: Description, gate: Gate, isFormer: Bool = false) {
+        self.isFormer = isFormer
         self.ticket = ticket
         self.file = file
         path = file.path
@@ -77,7 +83,7 @@ final class LocalPlace: Place {
     func ahead() -> Int {
         isUncertain = false
         // The grant may come any moment now: no time to read what all have written.
-        guard !isNext, let nearest = view.nearestAhead(of: ticket) else { return 0 }
+        guard !isNext, !isFormer, let nearest = view.nearestAhead(of: ticket) else { return 0 }
         let tickets = QueueFile.waitingTickets(from: view).filter { $0 < ticket }
         // Where the neighbour's record is missing, others are too: the file was damaged, or the disk is full.
         guard tickets.contains(nearest) else {

@@ -1,3 +1,5 @@
+internal import Glibc
+
 /// What an acquirer asks of one queue.
 package struct Request: Sendable {
     package var priority = 0
@@ -20,7 +22,17 @@ package struct Request: Sendable {
     /// Who stands behind the request, where that is not this process. ``description`` is its description.
     package var party: Party?
 
+    /// Whoever runs under the permit gets a secret that proves it; not so a client of an older version.
+    package var isProved = true
+
     package init() {}
+
+    /// Who stands behind it, and why.
+    var behind: Party {
+        var party = party ?? Party(pid: getpid(), host: LocalHost.name, user: LocalHost.user, description: "")
+        party.description = description
+        return party
+    }
 }
 
 /// How a request ended.

@@ -9,7 +9,8 @@ package enum Several {
         return .granted([grant])
     }
 
-    /// Takes every one, in the order of the queues' random names, keeping those taken while it waits for
+    /// Takes every one, in the order of the queues' random names (copies, whose names are the same, in that of the files
+    /// and their hosts), keeping those taken while it waits for
     /// the next: everybody climbs in the same order, so nobody waits in a circle, and whoever wants many
     /// keeps its place in each queue like all others.
     /// - Returns: the grants in the order of `semaphores`, once for each queue; or the first other outcome,
@@ -196,18 +197,43 @@ package enum Several {
     }
 
     private struct Queue {
+        /// Two queues of one random name are one queue, or one is a copy of the other. (The name changes where a header
+        /// is recovered just then.)
+        func isSame(as other: Queue) throws -> Bool {
+            guard id.queue == other.id.queue || id.isSameFile(as: other.id) else { return false }
+            let probe = QueueProbe.random()
+            func ask<Answer>(_ semaphore: any NamedSemaphore, _ question: () throws -> Answer) throws -> Answer {
+                do {
+                    return try question()
+                } catch let error as SemaphoreError
+                    where semaphore is RemoteSemaphore && [.usage, .permission].contains(error.code)
+                {
+                    throw SemaphoreError(
+                        .unreachable,
+                        "\(semaphore.name) and \((semaphore.name == self.semaphore.name ? other : self).semaphore.name): one "
+                            + "queue by two names, or a queue and its copy; the semq on that host is too old to tell which: "
+                            + "update it, or name one of them only")
+                }
+            }
+            let placed = try ask(semaphore) { try semaphore.place(probe) }
+            return try withExtendedLifetime(placed) { try ask(other.semaphore) { try other.semaphore.sees(probe) } }
+        }
+
         var semaphore: any NamedSemaphore
-        var id: UInt64
+        var id: QueueIdentity
     }
 
     /// The same queue by two names counts once.
     private static func distinct(
         _ semaphores: [any NamedSemaphore], _ request: Request, _ alarm: Alarm, _ observer: any WaitObserver
     ) throws -> [Queue] {
-        var seen: Set<UInt64> = []
-        return try semaphores.map { semaphore in
-            Queue(semaphore: semaphore, id: try semaphore.identify(request, alarm: alarm, observer: observer))
-        }.filter { seen.insert($0.id).inserted }
+        var distinct: [Queue] = []
+        for semaphore in semaphores where !distinct.contains(where: { $0.semaphore.name == semaphore.name }) {
+            let queue = Queue(
+                semaphore: semaphore, id: try semaphore.identify(request, alarm: alarm, observer: observer))
+            if try !distinct.contains(where: { try $0.isSame(as: queue) }) { distinct.append(queue) }
+        }
+        return distinct
     }
 }
 

@@ -10,11 +10,13 @@ package final class RemoteGrant: Grant, @unchecked Sendable {
     package let slot: Int
     package let token: Int64
     package let queue: UInt64
+    package var host: String? { remoteHost.nameAlone }
+    private let secret: String?
 
     // Touched by the keeping thread while there is one, otherwise by the owner.
     private let session: LeasedConversation
     private let options: RemoteSemaphore.Options
-    private let host: RemoteHost
+    private let remoteHost: RemoteHost
     private let state = Guarded(State())
     /// The lease's `proven`, for whoever takes over from a process that was killed, and for all that must not wait
     /// for the keeping thread: it may hang, or there may be no room for it.
@@ -49,7 +51,11 @@ package final class RemoteGrant: Grant, @unchecked Sendable {
         else { return nil }
         path = semaphore.name
         options = semaphore.options
-        host = semaphore.host
+        remoteHost = semaphore.host
+        // Words go into the environment of commands.
+        secret = message["secret"].flatMap {
+            $0.utf8.count <= 64 && $0.utf8.allSatisfy { Hexadecimal.value([$0]) != nil } ? $0 : nil
+        }
         self.ticket = ticket
         self.slot = Int(clamping: slot)
         self.token = token
@@ -60,6 +66,8 @@ package final class RemoteGrant: Grant, @unchecked Sendable {
     }
 
     package var descriptor: Int32? { nil }
+
+    package func prove() -> String? { secret }
 
     package var standsUntil: Duration? { start(of: .ending) }
 
@@ -240,7 +248,7 @@ package final class RemoteGrant: Grant, @unchecked Sendable {
         // Unheard, it costs the others the lease: the longer that is, the longer it is worth a try.
         let limit = max(.seconds(3), session.lease.length / 4)
         let (isHeard, conversation) = session.farewell(within: limit)
-        if let conversation { host.keep(conversation) }
+        if let conversation { remoteHost.keep(conversation) }
         guard !isHeard, !isLost else { return }
         let lease = session.lease.length.rounded
         state.withLock {

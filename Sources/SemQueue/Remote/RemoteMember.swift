@@ -50,9 +50,9 @@ struct RemoteMember {
             request.fields + [
                 ("path", semaphore.path), ("lease", "\(semaphore.options.lease.nanoseconds / 1_000_000)"),
                 ("pid", "\(getpid())"), ("host", LocalHost.name), ("user", LocalHost.user),
-                ("watch", observer.showsEachSecond ? "1" : "0"),
+                ("watch", observer.showsEachSecond ? "1" : "0"), ("secrets", "1"),
             ]
-        if let held = semaphore.options.held { fields.append(("held", held)) }
+        fields += semaphore.nesting
         return Message("acquire", fields)
     }
 
@@ -119,7 +119,12 @@ struct RemoteMember {
             place.ticket = Ticket(message)
             observer.joined(place)
         case "next": observer.isNext(place)
-        case "queue", "holder", "waiter", "end", "place": place.take(message)
+        case "holder":
+            if let ticket = Ticket(message), let token = message.integer("token") {
+                try semaphore.checkNotAround(ticket, token: token)
+            }
+            place.take(message)
+        case "queue", "waiter", "end", "place": place.take(message)
         case "ready":
             // Nobody is granted who might have to die at once.
             if session.lease.phase(at: .sinceBoot()) == .sound {

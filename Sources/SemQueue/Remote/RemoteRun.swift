@@ -48,6 +48,8 @@ package struct RemoteRun {
     ///   - tell: for news of the connection.
     /// - Throws: ``SemaphoreError`` when it does not come to run.
     package func run(forwarding signals: [Int32], tell: (String) -> Void) throws -> End {
+        try semaphore.checkNotAround()
+        let nesting = semaphore.nesting
         let conversation = try semaphore.converse(alarm, deadline: nil, tell)
         semq_block_signals(signals, Int32(signals.count), true)
         let now = Duration.sinceBoot()
@@ -58,7 +60,7 @@ package struct RemoteRun {
             ("at", semaphore.host.name), ("name", semaphore.name),
         ]
         fields += party.fields
-        if let held = semaphore.options.held { fields.append(("held", held)) }
+        fields += nesting
         conversation.send(Message("there", fields, body: words))
         let session = LeasedConversation(
             conversation, agent: semaphore.host.agent, length: semaphore.options.lease, at: now)

@@ -23,8 +23,8 @@ package final class RemoteSemaphore: NamedSemaphore {
         package var hasCommand = true
         /// How the host is reached is told.
         package var isVerbose = false
-        /// The permits of commands around this one, as they stand in its environment.
-        package var held: String?
+        /// The permits of commands around this one.
+        package var held = Nesting(permits: [])
 
         package init() {}
 
@@ -38,16 +38,26 @@ package final class RemoteSemaphore: NamedSemaphore {
         self.options = options
     }
 
-    package func identify(_ request: Request, alarm: Alarm, observer: any WaitObserver) throws -> UInt64 {
+    package func identify(_ request: Request, alarm: Alarm, observer: any WaitObserver) throws -> QueueIdentity {
         let fields = request.fields.filter { $0.name != "limit" }
         let deadline = request.limit.flatMap { $0 == .zero ? nil : Duration.monotonic() + $0 }
         let conversation = try converse(alarm, deadline: deadline, observer)
         let answer = try ask(Message("identify", fields), of: conversation, alarm, within: .seconds(30)).first
-        guard let queue = answer?["queue"].flatMap({ UInt64($0, radix: 16) }) else {
+        guard let queue = answer.flatMap(QueueIdentity.init) else {
             throw SemaphoreError(.unreachable, "\(name): the host's semq doesn't say which queue this is")
         }
         if let answer, answer["place"] != nil { tell(observer, made: answer) }
         return queue
+    }
+
+    /// The agent keeps it until it is asked for something else.
+    package func place(_ probe: QueueProbe) throws -> any Sendable {
+        _ = try ask(Message("place-probe", [("area", "\(probe.area)"), ("offset", "\(probe.offset)")]))
+        return ()
+    }
+
+    package func sees(_ probe: QueueProbe) throws -> Bool {
+        try ask(Message("look-for-probe", [("area", "\(probe.area)")])).first?.integer("offset") == probe.offset
     }
 
     /// Host and path; the host by the name by which it is reached from here.
@@ -85,6 +95,9 @@ package final class RemoteSemaphore: NamedSemaphore {
     }
 
     package var statusAtHand: QueueStatus? { host.hasIdle ? try? status() : nil }
+
+    /// What its host is told of permits around.
+    var nesting: [(name: String, value: String)] { options.held.fields(for: host.nameAlone) }
 
     /// How far anybody has ever come on its host.
     package var reached: RemoteHost.Reach { host.reached }
@@ -194,6 +207,9 @@ package final class RemoteHost: Sendable {
         self.agent = agent
         self.bootstrap = bootstrap
     }
+
+    /// Without the user.
+    var nameAlone: String { name.lastIndex(of: "@").map { String(name[name.index(after: $0)...]) } ?? name }
 
     var hasIdle: Bool { idle.withLock { !$0.isEmpty(at: .sinceBoot()) } }
 

@@ -43,13 +43,16 @@ package final class Alarm: Sendable {
     }
 
     /// Runs a blocking call of the calling thread, which ends with EINTR when time is up.
-    /// - Parameter limit: nil waits until rung.
+    /// - Parameters:
+    ///   - limit: nil waits until rung.
+    ///   - attempt: the same without blocking, which returns EAGAIN where the call would block: made now and then where
+    ///     the system has no timer left to end that with.
     /// - Returns: what the call returned, or EINTR without calling it when rung or nudged already.
-    func limiting(_ limit: Duration?, _ call: () -> Int32) -> Int32 {
+    func limiting(_ limit: Duration?, instead attempt: () -> Int32, _ call: () -> Int32) -> Int32 {
         Self.installed
         semq_alarm_unblock()
         var timer: semq_timer = 0
-        guard semq_alarm_create(&timer) == 0 else { return poll(limit, call) }
+        guard semq_alarm_create(&timer) == 0 else { return poll(limit, attempt) }
         let isDue = state.withLock { state in
             guard !state.rung, !state.nudged else { return true }
             state.timer = timer
@@ -66,20 +69,39 @@ package final class Alarm: Sendable {
     }
 
     /// Sleeps for `limit`, or until rung or nudged.
-    func sleep(_ limit: Duration) {
+    /// - Returns: whether it was for the whole time.
+    @discardableResult
+    func sleep(_ limit: Duration) -> Bool {
         let end = Duration.monotonic() + limit
-        _ = limiting(limit) {
+        _ = limiting(limit, instead: { EAGAIN }) {
             var rest = timespec(max(.zero, end - .monotonic()))
             return nanosleep(&rest, nil) == 0 ? 0 : EINTR
         }
+        return .monotonic() >= end
     }
 
-    /// No timer is to be had (RLIMIT_SIGPENDING): a short sleep, and the caller looks again.
-    private func poll(_ limit: Duration?, _ call: () -> Int32) -> Int32 {
-        var pause = timespec(min(limit ?? .milliseconds(20), .milliseconds(20)))
-        nanosleep(&pause, nil)
-        return EINTR
+    /// No timer is to be had (RLIMIT_SIGPENDING), and nothing could end a call that blocks: tries again and again.
+    private func poll(_ limit: Duration?, _ attempt: () -> Int32) -> Int32 {
+        let end = limit.map { Duration.monotonic() + $0 }
+        var pause = Duration.milliseconds(1)
+        while true {
+            let isDue = state.withLock { state in
+                defer { state.nudged = false }
+                return state.rung || state.nudged
+            }
+            if isDue { return EINTR }
+            let result = attempt()
+            guard result == EAGAIN else { return result }
+            let rest = end.map { $0 - .monotonic() } ?? Self.longestPause
+            guard rest > .zero else { return EINTR }
+            var time = timespec(min(pause, rest))
+            // By a signal: whoever waits is sent for.
+            guard nanosleep(&time, nil) == 0 else { return EINTR }
+            pause = min(pause * 2, Self.longestPause)
+        }
     }
+
+    private static let longestPause = Duration.milliseconds(20)
 }
 
 extension Duration {

@@ -81,6 +81,12 @@ package enum ProcessTree {
     /// A zombie isn't.
     package static func isAlive(_ pid: Int32) -> Bool { process(pid)?.isAlive ?? false }
 
+    /// Nil for a zombie or one that is gone.
+    static func parent(of pid: Int32) -> Int32? {
+        guard let process = process(pid), process.isAlive else { return nil }
+        return process.parent
+    }
+
     // MARK: signals
 
     /// Sends a signal to every descendant of this process.

@@ -126,7 +126,13 @@ final class Stream {
 @discardableResult
 func awaitDescriptors(_ events: [pollfd], _ alarm: Alarm, _ limit: Duration) -> Bool {
     var events = events
-    return alarm.limiting(nil) {
-        semq_poll(&events, Int32(events.count), max(.zero, min(limit, .seconds(3600))).nanoseconds)
+    let limit = max(.zero, min(limit, .seconds(3600)))
+    let end = Duration.monotonic() + limit
+    func attempt() -> Int32 {
+        let error = semq_poll(&events, Int32(events.count), 0)
+        return error == 0 && .monotonic() < end && events.allSatisfy { $0.revents == 0 } ? EAGAIN : error
+    }
+    return alarm.limiting(nil, instead: attempt) {
+        semq_poll(&events, Int32(events.count), limit.nanoseconds)
     } == 0
 }

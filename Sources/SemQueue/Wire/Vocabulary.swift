@@ -179,6 +179,9 @@ extension QueueStatus.Holder {
         if isStopped { fields.append(("stopped", "1")) }
         if isOrphaned { fields.append(("orphaned", "1")) }
         if let remark { fields.append(("remark", remark.bounded)) }
+        // In one field, because an older client would take a message that it doesn't know for the answer's end.
+        let inside = nested.prefix(Self.mostNested).map(\.line)
+        if !inside.isEmpty { fields.append(("nested", Array(inside).joined(by: "\n"))) }
         return Message("holder", fields + ticket.fields + party.fields)
     }
 
@@ -190,7 +193,31 @@ extension QueueStatus.Holder {
             slot: Int(clamping: slot), ticket: ticket, token: token, since: Timestamp(since), party: party,
             leaseExpires: message.integer("lease-expires").map(Timestamp.init), isCutOff: message.flag("cut-off"),
             isStopped: message.flag("stopped"), isOrphaned: message.flag("orphaned"),
-            remark: message["remark"])
+            remark: message["remark"],
+            nested: (message["nested"] ?? "").split(separator: "\n").prefix(Self.mostNested).compactMap {
+                QueueStatus.Nested(line: $0)
+            })
+    }
+
+    /// As many are told of elsewhere.
+    private static let mostNested = 16
+}
+
+extension QueueStatus.Nested {
+    fileprivate var line: String {
+        var party = party
+        party.description = party.description.cut(to: 200)
+        let message = Message("nested", [("since", "\(since.microseconds)")] + party.fields)
+        return String(decoding: message.bytes.dropLast(), as: UTF8.self)
+    }
+
+    fileprivate init?(line: Substring) {
+        var reader = MessageReader()
+        reader.append(ArraySlice(line.utf8) + [UInt8(ascii: "\n")])
+        guard let message = try? reader.next(), let party = Party(message), let since = message.integer("since") else {
+            return nil
+        }
+        self.init(since: Timestamp(since), party: party)
     }
 }
 

@@ -63,7 +63,7 @@ struct AcquireCommand {
         var remote = RemoteSemaphore.Options()
         remote.isVerbose = options.has("verbose")
         remote.hasCommand = options.word("command") != nil || options.trailing != nil
-        remote.held = Environment.value(Nesting.variable)
+        remote.held = Nesting.inherited()
         if let lease = try options.seconds("lease") {
             guard RemoteSemaphore.Options.leases.contains(lease) else {
                 throw options.wrong("lease", options.value("lease")!, "5 to 60 seconds")
@@ -131,7 +131,7 @@ struct AcquireCommand {
         if let there { return try there.run() ?? refusal(.timedOut, semaphores[0]) }
         let inherited = InheritedSignals()
         let guarded = command.map { GuardedCommand($0, inherited: inherited, end: end) }
-        let held = Nesting(environment: Environment.value(Nesting.variable))
+        let held = Nesting.inherited()
         var enclosing: [(path: String, found: Nesting.Found)] = []
         var open: [any NamedSemaphore] = []
         for semaphore in semaphores {

@@ -161,7 +161,8 @@ extension QueueStatus {
                                 + ($0.leaseExpires.map { [("lease_expires", .string($0.rfc3339))] } ?? [])
                                 + ($0.isCutOff ? [("cut_off", .bool(true))] : [])
                                 + ($0.isOrphaned ? [("orphaned", .bool(true))] : [])
-                                + ($0.remark.map { [("remark", .string($0))] } ?? []))
+                                + ($0.remark.map { [("remark", .string($0))] } ?? [])
+                                + ($0.nested.isEmpty ? [] : [("nested", .array($0.nested.map(\.json)))]))
                     })
             ),
             (
@@ -185,5 +186,14 @@ extension QueueStatus {
             essence.holders[index].leaseExpires = Timestamp(0)
         }
         return essence
+    }
+}
+
+extension QueueStatus.Nested {
+    fileprivate var json: JSON {
+        .object([
+            ("pid", .integer(Int64(party.pid))), ("host", .string(party.host)), ("user", .string(party.user)),
+            ("description", .string(party.description)), ("since", .string(since.rfc3339)),
+        ])
     }
 }

@@ -72,7 +72,7 @@ struct Permits {
             ("SEMQ_TICKET", lines { String($0.ticket.number) }),
             ("SEMQ_SLOT", lines { String($0.slot) }),
             ("SEMQ_TOKEN", lines { String($0.token) }),
-            (Nesting.variable, held.environment),
+            (Nesting.variable, held.environment), (Nesting.secretVariable, held.secrets),
         ]
     }
 

@@ -39,10 +39,16 @@ struct StatusTable {
         // Only where somebody has one.
         let hasLeases = status.holders.contains { $0.leaseExpires != nil }
         let rows =
-            status.holders.map {
-                row(
-                    "slot \($0.slot)\(state(of: $0).map { ", \($0)" } ?? "")", $0.ticket, $0.party, $0.since,
-                    remark: $0.remark, lease: hasLeases ? $0.leaseExpires.map { "until \($0.local(relativeTo: now))" } ?? "" : nil)
+            status.holders.flatMap { holder in
+                [
+                    row(
+                        "slot \(holder.slot)\(state(of: holder).map { ", \($0)" } ?? "")", holder.ticket, holder.party,
+                        holder.since, remark: holder.remark,
+                        lease: hasLeases ? holder.leaseExpires.map { "until \($0.local(relativeTo: now))" } ?? "" : nil)
+                ]
+                    + holder.nested.map {
+                        row("  inside", holder.ticket, $0.party, $0.since, remark: nil, lease: hasLeases ? "" : nil)
+                    }
             }
             + zip(places(status.waiting), status.waiting).map { place, waiter in
                 row(place, waiter.ticket, waiter.party, waiter.since, remark: nil, lease: hasLeases ? "" : nil)
@@ -83,9 +89,12 @@ struct StatusTable {
 
     private func style(of row: Int, in status: QueueStatus) -> Style? {
         if row == 0 { return .dim }
-        guard row <= status.holders.count else { return nil }
-        let holder = status.holders[row - 1]
-        return state(of: holder) == nil ? .green : .yellow
+        var last = 0
+        for holder in status.holders {
+            last += 1 + holder.nested.count
+            if row <= last { return state(of: holder) == nil ? .green : .yellow }
+        }
+        return nil
     }
 
     /// A line above what a host's queues looked like before it was cut off.

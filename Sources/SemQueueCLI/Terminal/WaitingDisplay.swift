@@ -76,7 +76,8 @@ final class WaitingDisplay: WaitObserver {
 
     func joined(_ place: any Place) {
         if isSingle, let locks = place.locks {
-            semq_waiting_place(locks.descriptor, locks.start, locks.length, locks.slotStart, locks.slotLength)
+            semq_waiting_place(
+                locks.descriptor, locks.privateDescriptor, locks.start, locks.length, locks.slotStart, locks.slotLength)
         }
     }
 
@@ -85,7 +86,11 @@ final class WaitingDisplay: WaitObserver {
         if isSingle, let locks = place.locks { prepare(locks) }
     }
 
-    func left() { prepare(nil) }
+    func left() {
+        // Its descriptors are about to be another file's.
+        if isSingle { semq_waiting_place(-1, -1, 0, 0, 0, 0) }
+        prepare(nil)
+    }
 
     func blocks(_ begins: Bool) {
         semq_waiting_allow_stop(begins)
@@ -245,8 +250,11 @@ struct Standing {
     /// More may be ahead.
     var isUncertain: Bool
     var status: QueueStatus
+    /// See ``Place/isFormer``.
+    var isFormer: Bool
 
     init(_ place: any Place) {
+        isFormer = place.isFormer
         status = place.holders()
         path = place.path
         ahead = place.ahead()
@@ -258,6 +266,10 @@ struct Standing {
         let later = isUncertain ? " or later" : ""
         let position = ahead == 0 ? "next in line" : "\(Self.ordinal(ahead + 1)) in line\(later)"
         let time = waited.map { ", \(Self.span($0))" } ?? ""
+        if isFormer {
+            let held = Self.held(status, now: withTimes ? .now() : nil) ?? "free by now"
+            return "\(path): deleted or replaced, to be begun anew\(time); the old file: \(held)"
+        }
         if let pause = status.paused {
             return "\(path): paused by \(pause.by): \(pause.reason); \(position)\(time)"
         }
