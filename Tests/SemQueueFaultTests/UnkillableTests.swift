@@ -44,6 +44,9 @@ import Testing
         #expect(Event.happens { semq.err.contains(named) }, "\(semq.err)")
         #expect(try sandbox.semq("status", "q").out.contains(named))
         #expect(Event.happens { waiter.err.contains(named) }, "\(waiter.err)")
+        // And once, though one helper of it follows the other.
+        let isRepeated = Event.happens(within: 3) { semq.err.matches(of: named).count > 1 }
+        #expect(!isRepeated, "\(semq.err)")
         #expect(sandbox.lines("log").isEmpty && Processes.isAlive(child))
         try sandbox.write("go", "")
         #expect(waiter.wait().status == .exited(0))

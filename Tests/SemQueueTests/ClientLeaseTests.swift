@@ -63,4 +63,24 @@ import Testing
         lease.isHolding = true
         #expect(lease.nextBeat == .seconds(1))
     }
+
+    // MARK: new connections
+
+    /// A holder is in a hurry until its lease is over; what outlives that may do so for hours.
+    @Test func whoOutlivesTheLeaseTriesLessAndLessOften() {
+        var lease = ClientLease(length: .seconds(15), at: .zero)
+        lease.isHolding = true
+        func pause(_ seconds: Double) -> Duration { lease.pause(at: .seconds(seconds), tried: 3) }
+        #expect(pause(1) == .milliseconds(300) && pause(13.9) == .milliseconds(300))
+        #expect(pause(14) == .milliseconds(700) && pause(60) == .seconds(3))
+        #expect(pause(200) == .seconds(10) && pause(1e6) == .seconds(10))
+        lease.answered(at: .seconds(1e6))
+        #expect(pause(1e6) == .milliseconds(300))
+    }
+
+    @Test func waitersLeaveTheHostToHolders() {
+        let lease = ClientLease(length: .seconds(15), at: .zero)
+        #expect(lease.pause(at: .zero, tried: 0) == .milliseconds(750))
+        #expect(lease.pause(at: .zero, tried: 7) == .seconds(6))
+    }
 }

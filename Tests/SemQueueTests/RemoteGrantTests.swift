@@ -7,7 +7,7 @@ import Testing
 @Suite struct RemoteGrantTests {
     /// One of which nothing was heard for so long, and which nobody keeps.
     private func grant(
-        silentFor silence: Duration, warnsOnly: Bool = false, hasCommand: Bool = true
+        silentFor silence: Duration, warnsOnly: Bool = false, hasCommand: Bool = true, canResume: Bool = false
     ) throws -> RemoteGrant {
         guard case .remote(let address, let path) = try Address("lab@bench:board.queue") else { throw NotRemote() }
         // Carried by a program that ends at once.
@@ -20,6 +20,7 @@ import Testing
         let session = LeasedConversation(
             try Conversation(agent, isAttended: false), agent: agent, length: options.lease,
             at: .sinceBoot() - silence)
+        if canResume { session.identify(agent: "nobody", secret: "none") }
         let granted = Message(
             "granted", [("ticket", "1"), ("priority", "0"), ("slot", "0"), ("token", "1"), ("queue", "1")])
         return try #require(RemoteGrant(granted, semaphore, session))
@@ -92,6 +93,44 @@ import Testing
         let news = try news(of: grant(silentFor: .seconds(19), warnsOnly: true, hasCommand: false))
         let end = "the lock is lost: no connection for 20 s; what it is held for goes on, perhaps not alone"
         #expect(news == ["lab@bench:board.queue: \(end)"])
+    }
+
+    /// The connection is still tried for, and what is lost already isn't lost once more, by its release neither.
+    @Test func aWarningIsGivenOnce() throws {
+        let grant = try grant(silentFor: .seconds(19), warnsOnly: true, canResume: true)
+        let first = try news(of: grant)
+        #expect(first.count { $0.contains("the lock is lost: no connection for 20 s") } == 1, "\(first)")
+        let told = Alarm()
+        try grant.keep { told.nudge() }
+        grant.release(mayBeDone: false)
+        #expect(grant.news() == [])
+        #expect(grant.loss() == nil)
+    }
+
+    // MARK: what can't be ended
+
+    private static let work = "work (pid 812): another user's, and not to be ended from here"
+
+    /// Nothing is said of the slot while all is still being ended.
+    @Test func whatOutlivesALostTurnIsNamedOnce() throws {
+        let grant = try grant(silentFor: .seconds(1))
+        #expect(try !news(of: grant).contains { $0.contains("the turn is over there") })
+        grant.remark(Self.work)
+        grant.remark(Self.work)
+        let end =
+            "the turn is over there, and the next one may be in: the connection was lost; but not all has ended here"
+        #expect(grant.news() == ["lab@bench:board.queue: \(end): \(Self.work)"])
+    }
+
+    /// A host that is away may have the slot yet.
+    @Test func nothingIsSaidOfTheSlotWhileNobodyKnows() throws {
+        let grant = try grant(silentFor: .seconds(30), canResume: true)
+        guard case .cutOff = grant.loss() else {
+            Issue.record("it stands")
+            return
+        }
+        grant.remark(Self.work)
+        #expect(grant.news() == [])
     }
 
     @Test func aTimeThatIsPastIsNoTime() {

@@ -76,6 +76,19 @@ struct ClientLease: Equatable {
     /// When the next heartbeat is to be sent.
     var nextBeat: Duration { lastBeat + length / (isHolding ? 15 : 5) }
 
+    /// How long to wait between two attempts to connect.
+    /// - Parameter tried: how many are being tried at the time.
+    func pause(at now: Duration, tried: Int) -> Duration {
+        // Whoever only waits has the whole lease for it, and leaves the host to those who hold: hundreds who come again
+        // and again before they can be answered would let nobody in at all.
+        guard isHolding else { return max(Self.shortestPause, length / 20) * (1 + tried) }
+        // What outlives the lease may do so for hours, and there is less to win from minute to minute.
+        guard phase(at: now) == .over else { return Self.shortestPause }
+        return max(Self.shortestPause, min(.seconds(10), (now - proven) / 20))
+    }
+
+    static let shortestPause = Duration.milliseconds(300)
+
     /// When a phase begins unless something is answered first.
     func start(of phase: Phase) -> Duration { Self.start(of: phase, length: length, proven: proven) }
 

@@ -176,7 +176,8 @@ final class LeasedConversation {
         }
     }
 
-    private func wakeTime(_ now: Duration) -> Duration {
+    /// When there is something to do at the latest, if nothing is heard.
+    func wakeTime(_ now: Duration) -> Duration {
         var time = lease.nextBeat
         if isCut {
             time = outlivesLease ? nextAttempt : min(nextAttempt, lease.start(of: .over))
@@ -296,21 +297,16 @@ final class LeasedConversation {
         cutSince = time
         cutIsTold = false
         oldestUnanswered = nil
-        nextAttempt = .sinceBoot() + (attempts.isEmpty ? .zero : Self.shortestPause)
+        nextAttempt = .sinceBoot() + (attempts.isEmpty ? .zero : ClientLease.shortestPause)
     }
 
     // MARK: connecting anew
 
     private static let mostAttempts = 8
     private static let attemptLasts = Duration.seconds(10)
-    private static let shortestPause = Duration.milliseconds(300)
 
     private func attempt(_ now: Duration) {
-        // Whoever only waits has the whole lease for it, and leaves the host to those who hold: hundreds who come again
-        // and again before they can be answered would let nobody in at all.
-        let pause =
-            lease.isHolding
-            ? Self.shortestPause : max(Self.shortestPause, lease.length / 20) * (1 + attempts.count)
+        let pause = lease.pause(at: now, tried: attempts.count)
         // Hosts that come back meet all their clients at once: not all at the same beat.
         nextAttempt = now + pause + pause * 2 / 3 * Double.random(in: 0...1)
         if attempts.count >= Self.mostAttempts {

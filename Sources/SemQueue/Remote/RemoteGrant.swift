@@ -25,6 +25,8 @@ package final class RemoteGrant: Grant, @unchecked Sendable {
 
     private struct State {
         var loss: PermitLoss?
+        /// Its holder has been told that it is lost with the connection, which may be back since.
+        var wasCutOff = false
         var news: [String] = []
         /// Why no new connection is to be had, where the host answers.
         var refusal: String?
@@ -33,7 +35,15 @@ package final class RemoteGrant: Grant, @unchecked Sendable {
         var isDone = false
         var remark: String?
         var isRemarkSent = true
+        /// What could not be ended here, said since the permit was lost.
+        var outlives: String?
+        /// Why the agent keeps nothing for us any more.
+        var end: String?
+        /// What has become of the slot since, as people were told.
+        var told: Told?
     }
+
+    private enum Told { case kept, over }
 
     init?(_ message: Message, _ semaphore: RemoteSemaphore, _ session: LeasedConversation) {
         guard let ticket = Ticket(message), let slot = message.integer("slot"), let token = message.integer("token"),
@@ -75,6 +85,7 @@ package final class RemoteGrant: Grant, @unchecked Sendable {
         if let loss { return loss }
         let now = Duration.sinceBoot()
         guard let standsUntil, let killBy, now >= standsUntil else { return nil }
+        state.withLock { $0.wasCutOff = true }
         let silence = now - standsUntil + options.lease * ClientLease.Phase.ending.start / 100
         return .cutOff(why: refusal ?? Self.unanswered(silence), grace: max(.zero, killBy - now))
     }
@@ -117,13 +128,16 @@ package final class RemoteGrant: Grant, @unchecked Sendable {
             lose(Self.unanswered(now - session.lease.proven), changed)
         }
         if options.warnsOnly, session.lease.phase(at: now) == .over, !state.withLock(\.hasWarned) {
-            lose("no connection for \(options.lease.rounded)", changed)
+            lose(state.withLock(\.refusal) ?? "no connection for \(options.lease.rounded)", changed)
         }
         let remark: String? = state.withLock { state in
             defer { if !session.isCut { state.isRemarkSent = true } }
             return session.isCut || state.isRemarkSent ? nil : state.remark
         }
-        if let remark { session.send(Message("remark", [("text", remark)])) }
+        if let remark {
+            session.send(Message("remark", [("text", remark)]))
+            tellOfSlot(changed)
+        }
         // At each heartbeat, so that all know what is proven.
         let event = session.next(alarm, within: min(session.lease.nextChange(at: now) - now, options.lease / 15))
         proven.advance(to: session.lease.proven)
@@ -131,22 +145,28 @@ package final class RemoteGrant: Grant, @unchecked Sendable {
         switch event {
         case nil: return true
         case .cut:
+            state.withLock { $0.told = nil }
             let what = options.hasCommand && !options.warnsOnly ? "the command is ended" : "the lock is lost"
             let left = session.lease.start(of: options.warnsOnly ? .over : .ending) - .sinceBoot()
             // Otherwise there is worse to tell.
-            if left > .zero, loss() == nil {
+            if left > .zero, loss() == nil, !state.withLock(\.wasCutOff) {
                 tell("\(path): the connection is lost; \(what) in \(left.rounded) unless it is back", changed)
             }
         case .resumed(let time, let isNews):
             state.withLock { $0.isRemarkSent = $0.remark == nil }  // it may have been lost with the old connection
-            if isNews { tell("\(path): connected again after \(time.rounded)", changed) }
+            // After a loss it matters only where something has outlived that.
+            if isNews, !state.withLock(\.wasCutOff) { tell("\(path): connected again after \(time.rounded)", changed) }
         case .ended(let end):
-            switch end {
-            case .gone(let why), .expired(let why): lose(why, changed)
-            case .superseded: lose("somebody else has taken over this connection", changed)
-            case .cutOff: lose("no connection for \(options.lease.rounded)", changed)
-            case .failed(let error): lose(error.message, changed)
-            }
+            let why =
+                switch end {
+                case .gone(let why), .expired(let why): why
+                case .superseded: "somebody else has taken over this connection"
+                case .cutOff: "no connection for \(options.lease.rounded)"
+                case .failed(let error): error.message
+                }
+            state.withLock { $0.end = why }
+            lose(why, changed)
+            tellOfSlot(changed)
             return false
         case .message(let message): take(message, changed)
         }
@@ -180,7 +200,10 @@ package final class RemoteGrant: Grant, @unchecked Sendable {
             guard !isTold else { return }
             return tell("\(path): the lock is lost: \(why); \(what) goes on, perhaps not alone", changed)
         }
-        state.withLock { if $0.loss == nil { $0.loss = loss } }
+        state.withLock { state in
+            if state.loss == nil { state.loss = loss }
+            if case .cutOff = loss { state.wasCutOff = true }
+        }
         changed()
     }
 
@@ -190,8 +213,25 @@ package final class RemoteGrant: Grant, @unchecked Sendable {
     }
 
     package func remark(_ text: String) {
-        state.withLock { ($0.remark, $0.isRemarkSent) = (text.bounded, false) }
+        state.withLock { state in
+            (state.remark, state.isRemarkSent) = (text.bounded, false)
+            if state.wasCutOff { state.outlives = state.remark }
+        }
         keeper?.alarm.nudge()
+        if state.withLock({ $0.end != nil }) { tellOfSlot {} }
+    }
+
+    /// What has become of the slot, where something that can't be ended here has outlived the permit.
+    private func tellOfSlot(_ changed: () -> Void) {
+        let text: String? = state.withLock { state in
+            guard let outlives = state.outlives, case let told = state.end == nil ? Told.kept : .over,
+                state.told != told
+            else { return nil }
+            state.told = told
+            guard let end = state.end else { return "connected again; the slot is kept until all has ended here" }
+            return "the turn is over there, and the next one may be in: \(end); but not all has ended here: \(outlives)"
+        }
+        if let text { tell("\(path): \(text)", changed) }
     }
 
     // MARK: giving back
@@ -204,7 +244,7 @@ package final class RemoteGrant: Grant, @unchecked Sendable {
         }
         guard !isDone else { return }
         // Then there is worse to tell.
-        let isLost = loss() != nil || state.withLock(\.hasWarned)
+        let isLost = loss() != nil || state.withLock { $0.hasWarned || $0.wasCutOff }
         // Unheard, it costs the others the lease: the longer that is, the longer it is worth a try.
         let limit = max(.seconds(3), session.lease.length / 4)
         let (isHeard, conversation) = session.farewell(within: limit)

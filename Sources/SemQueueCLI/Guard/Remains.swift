@@ -11,7 +11,7 @@ struct Remains {
     private var since: Duration?
     private var killedSince: Duration?
     private var refused: [Process] = []
-    private var remark: String?
+    private var told: (remark: String, what: String, at: Duration)?
 
     init(everySession: Bool) { self.everySession = everySession }
 
@@ -50,7 +50,7 @@ struct Remains {
 
     /// For how long to sleep at most until there is something to tell.
     func untilTold(at now: Duration) -> Duration {
-        guard remark == nil, let start = killedSince ?? since else { return .seconds(3600) }
+        guard told == nil, let start = killedSince ?? since else { return .seconds(3600) }
         return max(.zero, start + Self.patience - now)
     }
 
@@ -61,25 +61,34 @@ struct Remains {
         var isNews: Bool
     }
 
-    /// What there is to tell that wasn't told yet.
-    mutating func news(commandHasEnded: Bool, at now: Duration) -> Remark? {
+    /// What there is to tell that wasn't told yet. Whoever starts one helper after the other is named once.
+    /// - Parameter hasLease: the turn is kept by another host, which gives it on when it hears nothing.
+    mutating func news(commandHasEnded: Bool, hasLease: Bool, at now: Duration) -> Remark? {
         guard let start = killedSince ?? since, now - start >= Self.patience else { return nil }
-        var (text, advice) = ("", "")
+        let who = refused.isEmpty ? processes : refused
+        let named = Self.named(who)
+        let (what, text, advice): (String, String, String)
         if killedSince != nil {
             guard !processes.isEmpty else { return nil }
-            let (who, why) = refused.isEmpty ? (processes, "killed, and not ended yet") : (refused, Self.notOurs)
-            text = "\(Self.named(who)): \(why)"
-            advice = "the turn lasts until it ends, or as long as a lease does"
+            what = refused.isEmpty ? "killed, and not ended yet" : "another user's, and not to be ended from here"
+            text = "\(named): \(what)"
+            advice = "the turn lasts until it ends" + (hasLease ? Self.butLease : "")
         } else if commandHasEnded {
-            text = "the command has ended; \(Self.named(processes)) of it still runs"
+            what = "still runs"
+            text = "the command has ended; \(named) of it still runs"
             advice = "it keeps the turn; Ctrl-C ends it"
+        } else {
+            return nil
         }
-        guard !text.isEmpty, text != remark else { return nil }
-        defer { remark = text }
-        return Remark(text: text, advice: advice, isNews: remark == nil || killedSince != nil)
+        // How many more there are changes all the time where a script runs one program after the other.
+        let news = "\(who.first?.pid ?? 0) \(what)"
+        guard text != told?.remark, news != told?.what || now - told!.at >= Self.pause else { return nil }
+        defer { told = (text, news, now) }
+        return Remark(text: text, advice: advice, isNews: told == nil || killedSince != nil && news != told?.what)
     }
 
-    private static let notOurs = "another user's, and not to be ended from here"
+    private static let butLease = ", but where its host isn't reached no longer than the lease"
+    private static let pause = Duration.seconds(10)
 
     private static func named(_ processes: [Process]) -> String {
         guard let first = processes.first else { return "something" }

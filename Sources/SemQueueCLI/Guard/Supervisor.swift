@@ -170,7 +170,9 @@ struct Supervisor {
     private mutating func inspect() {
         hangUpForsakenJob()
         if !commandIsStopped, page.frontStops { stateChanged(nil) }
-        // Whatever comes after a loss is no news any more.
+        // Whatever comes after a loss is no news any more, but for what has become of the slot where something can't
+        // be ended.
+        if case .killed = state.phase { tellNews() }
         guard state.phase == .running || state.phase == .staying else { return }
         let lost = permits.loss()
         tellNews()
@@ -193,7 +195,10 @@ struct Supervisor {
 
     /// Those who wait, and the person at the terminal, are told what keeps the turn.
     private mutating func tellOfRemains() {
-        guard let remark = remains.news(commandHasEnded: commandHasEnded, at: .sinceBoot()) else { return }
+        let hasLease = permits.grants.contains { $0.descriptor == nil }
+        guard
+            let remark = remains.news(commandHasEnded: commandHasEnded, hasLease: hasLease, at: .sinceBoot())
+        else { return }
         for grant in permits.grants { grant.remark(remark.text) }
         guard tells, remark.isNews, let path = permits.grants.first?.path else { return }
         tell(["\(path): \(remark.text); \(remark.advice)"])
