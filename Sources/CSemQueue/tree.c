@@ -66,39 +66,38 @@ static ssize_t read_children(char *text, size_t room) {
     ssize_t count;
     while (total < room - 1 && (count = read(fd, text + total, room - 1 - total)) > 0) total += (size_t)count;
     close(fd);
+    // Thousands: the last number may be half of one, which is another process's. Each is followed by a space.
+    while (total > 0 && text[total - 1] != ' ') total--;
     text[total] = 0;
     return (ssize_t)total;
 }
 
-int semq_other_children(const int *spared, int count) {
+// How many children beside those spared `counts` says yes to, or -1 where /proc doesn't tell.
+static int count_children(const int *spared, int count, bool (*counts)(int pid, int kept), int kept) {
     char text[1 << 14];
     if (read_children(text, sizeof text) < 0) return -1;
     int found = 0;
-    char *next = text;
-    for (;;) {
-        char *end;
+    for (char *next = text, *end;; next = end) {
         int pid = (int)strtol(next, &end, 10);
         if (end == next) return found;
-        next = end;
-        found += !is_among(pid, spared, count);
+        if (!is_among(pid, spared, count)) found += counts(pid, kept);
     }
 }
 
+static bool is_one(int pid, int kept) {
+    (void)pid, (void)kept;
+    return true;
+}
+
+int semq_other_children(const int *spared, int count) { return count_children(spared, count, is_one, 0); }
+
+// Our own child: its number is its own until it is reaped.
+static bool outlives_kill(int pid, int kept) {
+    if (kill(pid, SIGKILL) != 0 || pid == kept) return false;
+    siginfo_t info = {0};
+    return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG) != 0 || info.si_pid == 0;
+}
+
 int semq_kill_children(const int *spared, int count, int kept) {
-    char text[1 << 14];
-    if (read_children(text, sizeof text) < 0) return -1;
-    int found = 0;
-    char *next = text;
-    for (;;) {
-        char *end;
-        int pid = (int)strtol(next, &end, 10);
-        if (end == next) return found;
-        next = end;
-        if (is_among(pid, spared, count)) continue;
-        // Our own child: its number is its own until it is reaped.
-        if (kill(pid, SIGKILL) != 0) continue;
-        siginfo_t info = {0};
-        if (pid == kept) continue;
-        if (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG) != 0 || info.si_pid == 0) found++;
-    }
+    return count_children(spared, count, outlives_kill, kept);
 }
