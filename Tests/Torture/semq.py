@@ -9,6 +9,13 @@ class Semq:
     def acquire(self, options, command):
         return [self.binary, "acquire", *options, self.queue, "--", *command]
 
+    def acquire_with(self, other, options, command):
+        """Both, the other queue first on the command line."""
+        return [self.binary, "acquire", "--all", *options, other, self.queue, "--", *command]
+
+    def release(self, ticket, grace):
+        return [self.binary, "release", self.queue, "--ticket", str(ticket), "--reason", "torture", "--grace", str(grace)]
+
     def set(self, *changes):
         return [self.binary, "set", self.queue, *changes]
 
@@ -20,4 +27,7 @@ class Unlocked(Semq):
     """No semaphore at all: the oracle must notice."""
 
     def acquire(self, options, command):
+        return command
+
+    def acquire_with(self, other, options, command):
         return command

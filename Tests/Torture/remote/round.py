@@ -80,6 +80,8 @@ class Round(Drive):
 
     def _spawn(self, seat):
         job = self._draw_job()
+        for kind in job.kinds():
+            self.done[kind] += 1
         about = (job.number, job.section, 0, seat.place, int(job.deaf))
         command = [self.worker, self.folder, *map(str, about)]
         if not self.locked:
