@@ -80,6 +80,7 @@ class Findings:
     overlaps: list = field(default_factory=list)  # texts
     clashes: int = 0  # workers that found the witness locked
     beside: list = field(default_factory=list)  # processes of two turns at the board
+    neighbours: set = field(default_factory=set)  # jobs of which such processes were
     accounted: dict = field(default_factory=dict)  # why: jobs of which that was so, and may be
     trees: list = field(default_factory=list)  # something of a lost holder's was alive after the next grant
     lost: list = field(default_factory=list)  # updates
@@ -192,6 +193,7 @@ def _board(sections, evidence, found):
             found.accounted.setdefault(why, set()).add(each)
         if excuses or daemon:
             continue
+        found.neighbours |= {job, other}
         both = "".join(f"\n      {sections.get(each, f'job {each}, killed before it was in')}" for each in (job, other))
         found.beside.append(f"at {moment / 1e9:.6f} {kind} of job {job} beside {its} of job {other}:{both}")
 

@@ -50,8 +50,14 @@ def checks(rounds, seconds, without):
     return checks
 
 
-def self_test(rounds):
+def self_test(rounds, old):
+    """Nothing is locked in the first rounds; in the others, an earlier semq does what it did wrong."""
     checks = report.Checks()
     for each in rounds:
         report.check_unlocked(checks, each)
+    for each in old:
+        # Where commands leave nothing behind, only the fault can have brought two together.
+        caught = each.findings.neighbours if each.plain else each.findings.neighbours & each.evidence.ended
+        print(f"an earlier semq, {each.name}: noticed at {len(caught)} jobs")
+        checks.check(caught, f"an earlier semq's fault was not noticed: {each.name}")
     return checks

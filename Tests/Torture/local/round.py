@@ -18,10 +18,12 @@ UNUSABLE = 65  # semq's exit code where it can't tell that the file is a queue
 
 
 class Round(Drive):
-    def __init__(self, folder, semq, worker, seed, concurrency, seconds, mark, locked=True, without=(), can_end=True):
+    def __init__(self, folder, semq, worker, seed, concurrency, seconds, mark, locked=True, without=(), can_end=True, hurry=1, plain=False):
         super().__init__(folder, plan, seed, concurrency, seconds, locked, without)
         self.semq, self.worker = semq, worker
         self.can_end = can_end  # semq knows --grace
+        self.plain = plain  # commands leave nothing in their sessions
+        self.hurry = hurry  # so many times as many faults as usual
         self.environment = {**os.environ, processes.MARK: mark}
         self.mark = mark
 
@@ -44,6 +46,7 @@ class Round(Drive):
         self.admin = deque()  # changes to make, one after the other
         self.changing = None  # (pid, change, since)
         self.limit = concurrency
+        self.paused = None  # since when, the last time
 
     # Running
 
@@ -61,6 +64,14 @@ class Round(Drive):
         self._at(now, self._sweep)
         self._at(now, self._look_at_daemons)
 
+    def _faults(self):
+        if self.hurry == 1 or not self.locked:
+            return super()._faults()
+        faults = self.plan.draw_faults(self.seed, self.concurrency, self.seconds * self.hurry, self.without)
+        for fault in faults:
+            fault.at /= self.hurry
+        return faults
+
     def _fill(self):
         for _ in range(min(6, plan.FLIGHT - len(self.fronts))):
             self._spawn()
@@ -76,8 +87,9 @@ class Round(Drive):
 
     def _spawn(self):
         job = self._draw_job()
-        if job.family == "child of another user" and not self.is_root:
+        if self.plain or job.family == "child of another user" and not self.is_root:
             job.family, job.children = "", ()
+        job.copied = job.copied and not self.plain
         for kind in job.kinds():
             self.done[kind] += 1
         if job.family:
@@ -98,7 +110,7 @@ class Round(Drive):
     def _start(self, words, environment=None):
         messages = os.path.join(self.folder, "messages")
         write = os.O_WRONLY | os.O_APPEND | os.O_CREAT
-        return os.posix_spawn(
+        return os.posix_spawnp(
             words[0], words, environment or self.environment, setpgroup=0, setsigmask=(), setsigdef=(signal.SIGPIPE,),
             file_actions=(
                 (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
@@ -412,7 +424,7 @@ class Round(Drive):
         if change[0] == "--pause":
             self.paused = since
         if change[0] == "--resume":
-            since = self.paused
+            since = self.paused or since
         self.evidence.disturbed.append((since, moment))
         if code != 0 and change[0] in ("--resume", "--concurrency"):
             self.admin.append(change)

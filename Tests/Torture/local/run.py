@@ -9,6 +9,15 @@ from local.round import Round
 from semq import Semq, Unlocked
 
 
+HURRY = 20  # times as many faults
+# Of semq before its turn followed the session: what went wrong, at which concurrency, for how long to try, what was done
+# then, and whether commands leave nothing behind meanwhile.
+OLD = (
+    ("a child beside the next holder after SIGTERM", 1, 6, "SIGTERM semq holding", False),
+    ("Ctrl-Z at the grant", 2, 20, local_plan.AT_GRANT, True),
+)
+
+
 class LocalRun:
     plan = local_plan
 
@@ -35,8 +44,28 @@ class LocalRun:
                 place, semq, self._worker, given.seed, concurrency, seconds, self._mark, not given.self_test,
                 given.without)
             rounds.append(round.run())
-        report.figures(rounds)
-        return report.self_test(rounds) if given.self_test else report.checks(rounds, given.seconds, given.without)
+        old = self._old_rounds() if given.self_test else []
+        report.figures(rounds + old)
+        if given.self_test:
+            return report.self_test(rounds, old)
+        return report.checks(rounds, given.seconds, given.without)
+
+    def _old_rounds(self):
+        """Real faults of an earlier semq, each with what brings it about, for the oracle to find."""
+        binary = os.environ.get("SEMQ_OLD_BINARY")
+        if not binary:
+            print("SEMQ_OLD_BINARY names no semq of before, see scripts/build-commit: the oracle is not shown its faults")
+            return []
+        found = []
+        for name, concurrency, seconds, kind, plain in OLD:
+            place = os.path.join(self._folder, f"old-{len(found)}")
+            semq = Semq(binary, os.path.join(place, "queue"))
+            round = Round(
+                place, semq, self._worker, self._given.seed, concurrency, seconds, self._mark, True,
+                [each for each in local_plan.FAULTS if each != kind], can_end=False, hurry=HURRY, plain=plain)
+            round.name = name
+            found.append(round.run())
+        return found
 
     def end(self):
         pass
