@@ -34,7 +34,8 @@ import Testing
 
     @Test func nonblockDrawsNoTicketAndLeavesNoTrace() throws {
         let sandbox = try Sandbox()
-        let holder = try sandbox.holding()
+        let holder = try sandbox.starting("acquire", "-q", "board.queue", "--", "sh", "-c", "echo > in; exec sleep 60")
+        try #require(Event.happens { sandbox.exists("in") })
         let file = sandbox.bytes("board.queue")
         for _ in 0..<3 {
             #expect(try sandbox.semq("acquire", "-n", "board.queue", "--", "touch", "ran").status == .exited(75))

@@ -8,8 +8,6 @@ import Testing
 @Suite struct IdentityTests {
     private let sandbox: Sandbox
     private let way: String
-    /// The commit before agents could be asked.
-    private static let older = ProcessInfo.processInfo.environment["SEMQ_OLDER_BINARY"]
 
     init() throws {
         sandbox = try Sandbox()
@@ -115,8 +113,8 @@ import Testing
         #expect(asked.count == 2 && !asked.contains { $0.contains(" held=") || $0.contains(" proof=") }, "\(asked)")
     }
 
-    @Test(.enabled(if: older != nil)) func anInnerOneWithAnOlderAgentOrClient() throws {
-        let older = try #require(Self.older)
+    @Test func anInnerOneWithAnOlderAgentOrClient() throws {
+        let older = try Sandbox.oldBinary()
         let agent = try sandbox.write("older", "#!/bin/sh\nexec \(older) agent\n", executable: true)
         let there = "bench:" + sandbox.path("a")
         for outer in [Sandbox.binary, older] {
@@ -160,9 +158,9 @@ import Testing
         }
     }
 
-    @Test(.enabled(if: older != nil)) func anOlderAgentIsRefusedOnlyWhereItMatters() throws {
+    @Test func anOlderAgentIsRefusedOnlyWhereItMatters() throws {
         let older = try sandbox.write(
-            "older", "#!/bin/sh\nexec \(try #require(Self.older)) agent\n", executable: true)
+            "older", "#!/bin/sh\nexec \(try Sandbox.oldBinary()) agent\n", executable: true)
         let there = "bench:" + sandbox.path("a")
         let result = try acquire(["a", there], by: older)
         #expect(result.status == .exited(69))

@@ -117,9 +117,8 @@ import Testing
         holder.wait()
     }
 
-    @Test(.enabled(if: ProcessInfo.processInfo.environment["SEMQ_OLDER_BINARY"] != nil))
-    func aPermitAroundOfAnOlderOne() throws {
-        let older = try #require(ProcessInfo.processInfo.environment["SEMQ_OLDER_BINARY"])
+    @Test func aPermitAroundOfAnOlderOne() throws {
+        let older = try Sandbox.oldBinary()
         let line = "echo $SEMQ_HELD > .held; mv .held held; exec sleep 60"
         let holder = try sandbox.start([older, "acquire", "-q", "inside/q", "--", "sh", "-c", line])
         try #require(Event.happens { sandbox.exists("held") })

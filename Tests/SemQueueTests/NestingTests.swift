@@ -57,7 +57,7 @@ import Testing
         let proofs = (0..<LockSpace.maximumConcurrency).map(QueueFile.proofLine)
         #expect(Set(proofs).count == proofs.count)
         let others = [
-            0..<2, QueueFile.noteLines, QueueFile.slotLines, QueueFile.waiterLines, QueueFile.leftLines,
+            0..<2, QueueFile.noteLines, QueueFile.slotLines, QueueFile.waiterLines, QueueFile.remarkLines,
             QueueFile.nestedLines,
         ]
         for (index, region) in others.enumerated() {

@@ -202,9 +202,10 @@ struct Member {
                     agent: request.lease == nil ? nil : getpid())
                 place = WaiterLine(record, at: line)
                 if !place.write(to: book) { unwritten.placeError = errno }
+                // Before the ticket lives: whoever dies in between has skipped a number, and nobody draws it once more.
+                header.lastTicket = ticket.number
+                QueueFile.write(header, to: own)
             } while !own.tryLock(.write, LockSpace.placeAndMember(ticket))
-            header.lastTicket = ticket.number
-            QueueFile.write(header, to: own)
             return .waits(ticket, place)
         }
     }
@@ -351,14 +352,15 @@ struct Member {
         if request.lease != nil {
             do { _ = try book.admitRemote(to: slot, &header) } catch { throw giveUp(error, slot, header) }
         }
-        // Locked for reading, the place is given up (which wakes the next one) and the ticket lives on.
-        _ = own.tryLock(.read, LockSpace.placeAndMember(ticket))
         if let lost = last?.holder { history.append(.lost, at: now, History.Tail(lost, slot: slot)) }
         header.drew(ticket.number)
         header.lastToken = max(header.lastToken + 1, now.microseconds)
         header.holdoff = nil
         let holder = holder(ticket, token: header.lastToken, since: now)
+        // Before the ticket lives: whoever dies in between has skipped a number, and nobody draws it once more.
         let isWritten = QueueFile.write(header, to: own)
+        // Locked for reading, the place is given up (which wakes the next one) and the ticket lives on.
+        _ = own.tryLock(.read, LockSpace.placeAndMember(ticket))
         let isRecorded = QueueFile.write(
             SlotRecord(queue: header.queue, slot: slot, holder: holder).line, at: line, to: own)
         if request.lease != nil, !isWritten || !isRecorded { throw giveUp(book.metadataFailed(), slot, header) }

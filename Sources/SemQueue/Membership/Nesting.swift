@@ -125,22 +125,25 @@ package struct Nesting: Equatable, Sendable {
         guard !permits.isEmpty else { return nil }
         let options = QueueFile.Options(create: false, anyFilesystem: wanted.anyFilesystem)
         guard let description = try QueueFile.openIfThere(path, options) else { return nil }
-        guard let header = Book.header(from: description) else { return nil }
-        // A header that was lost may have a new name, whoever holds.
-        let isRenamed = header.origin == .recovered
-        for permit in permits where permit.queue == header.queue || isRenamed && permit.isVerifiable {
-            guard description.isAlive(permit.ticket) else { continue }
-            // In this order: the holder first locks the byte for writing, then gives up the ticket.
-            guard description.tryLock(.read, LockSpace.nested(permit.ticket)) else { continue }
+        // Where the header is lost, or was made anew with another name, whoever holds goes on holding.
+        let header = Book.header(from: description)
+        for permit in permits where permit.isVerifiable || permit.queue == header?.queue {
             switch Self.settled(permit, in: description, wanted) {
-            case .stands(let slot):
-                try header.check(asked: wanted.concurrency, at: path)
+            case .stands:
+                // In this order: the holder first locks the byte for writing, then gives up the ticket. Who is under no
+                // permit never holds it up.
+                guard description.tryLock(.read, LockSpace.nested(permit.ticket)) else { continue }
+                guard case .stands(let slot) = Self.verdict(on: permit, in: description, wanted) else {
+                    description.unlock(LockSpace.nested(permit.ticket))
+                    continue
+                }
+                try header?.check(asked: wanted.concurrency, at: path)
                 if let party = wanted.party {
-                    NestedRecord(queue: header.queue, ticket: permit.ticket, since: .now(), party: party)
+                    NestedRecord(queue: permit.queue, ticket: permit.ticket, since: .now(), party: party)
                         .tell(through: description)
                 }
                 return Found(nested: Nested(description), held: permit, slot: slot)
-            case .isAnother: description.unlock(LockSpace.nested(permit.ticket))
+            case .isAnother: continue
             case .isNotProved: throw Self.notProved(path, permit)
             case .isUnreadable:
                 throw SemaphoreError(
@@ -178,24 +181,27 @@ package struct Nesting: Equatable, Sendable {
             let isThis = fstat(description.descriptor, &info) == 0 && QueueFile.Identity(info) == grant.file.identity
             return isThis ? .stands(slot: grant.slot) : .isAnother
         }
+        // Whatever stands in the file, the holder's lock is on this one.
+        let isHere =
+            permit.secret.map { secret in
+                description.conflict(with: .read, in: Proof(Secret(text: secret)).lock) != nil
+            } ?? false
         var isUnreadable = false
         for slot in description.heldSlots() {
             let line = QueueFile.slotLines.lowerBound + slot
             let record = QueueFile.record(SlotRecord.self, at: line, from: description)
             let proof = ProofRecord.at(slot, of: permit.ticket, token: permit.token, in: description)?.proof
             let isProved = proof?.isOf(permit.secret) ?? false
-            if isProved, let proof, description.conflict(with: .read, in: proof.lock) == nil {
-                return .isAnother  // of which this file is a copy
-            }
+            if isProved, !isHere { return .isAnother }  // of which this file is a copy
             guard let holder = record?.holder else {
                 // The secret alone proves it: its line tells the slot.
                 if isProved { return .stands(slot: slot) }
-                isUnreadable = isUnreadable || record == nil
+                isUnreadable = isUnreadable || record == nil && (isHere || permit.secret == nil)
                 continue
             }
             guard holder.ticket == permit.ticket, holder.token == permit.token else { continue }
             if isProved { return .stands(slot: slot) }
-            if proof == nil, holder.isProved, permit.secret != nil { return .isUnreadable }
+            if proof == nil, holder.isProved, isHere { return .isUnreadable }
             return proof == nil && !holder.isProved && !wanted.needsSecret ? .stands(slot: slot) : .isNotProved
         }
         return isUnreadable ? .isUnreadable : .isAnother
