@@ -66,6 +66,7 @@ class Evidence:
     family: set = field(default_factory=set)  # jobs that leave something in their session
     # What the documents say is not covered: job: (why, kinds that may be beside the next turn).
     uncovered: dict = field(default_factory=dict)
+    forsaken: dict = field(default_factory=dict)  # job: when nobody was left who could end it, ns
     # The largest concurrency that may be in force, from a moment on: [(ns, limit)].
     limits: list = field(default_factory=list)
     headers_lost: list = field(default_factory=list)  # ns: tickets may be numbered anew from there
@@ -130,7 +131,7 @@ def judge(sections, evidence, final):
     for section in order:
         slots.setdefault(section.slot, []).append(section)
     for slot, those in slots.items():
-        _exclusion(those, found)
+        _exclusion(those, evidence, found)
         _margins(those, evidence, found)
         _updates(those, final[slot], found)
         _tokens(those, found)
@@ -157,6 +158,9 @@ def _close(section, evidence, found):
             found.vanished.append(f"entered and was never seen to leave or be killed: {section}")
     seen = [moment for kind, moment in evidence.board.get(section.job, {}).items() if _counts(section, kind, evidence)]
     section.end = max(section.end, sign, *seen)
+    if section.job in evidence.forsaken:
+        # What it does from then on is accounted by those who find it at the board.
+        section.end, section.lost = max(section.entry, evidence.forsaken[section.job]), False
     found.losses += section.lost
     found.clashes += section.clash
     found.completed += section.wrote is True
@@ -198,16 +202,18 @@ def _board(sections, evidence, found):
         found.beside.append(f"at {moment / 1e9:.6f} {kind} of job {job} beside {its} of job {other}:{both}")
 
 
-def _exclusion(those, found):
+def _exclusion(those, evidence, found):
     """One slot: never two inside, by the clock and by the witness."""
     last = None
+    # Those who have found one there that nobody could end: it has the witness, too.
+    excused = {job for job, _, _, other, its in evidence.pairs if its in evidence.uncovered.get(other, ("", ()))[1]}
     for section in those:
         about = f"\n      {last}\n      {section}"
         # What a lost holder leaves alive is an overlap of its own kind.
         cases = found.trees if last and last.lost else found.overlaps
         if last and section.entry < last.end:
             cases.append(f"two in one slot for {(min(section.end, last.end) - section.entry) / 1e6:.3f} ms:{about}")
-        elif section.clash:
+        elif section.clash and section.job not in excused:
             cases.append(f"another was still alive in the slot:{about}")
         if last is None or section.end > last.end:
             last = section
@@ -216,7 +222,7 @@ def _exclusion(those, found):
 def _margins(those, evidence, found):
     """From the last sign of life of a holder that has lost its lock to the next entry."""
     for section, after in zip(those, those[1:]):
-        if not section.lost:
+        if not section.lost or section.job in evidence.ended:
             continue
         margin = after.entry - section.end
         where = f"from job {section.job}, dead at {section.end / 1e9:.6f}, to job {after.job}, slot {section.slot}"

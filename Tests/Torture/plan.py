@@ -56,6 +56,8 @@ class Job:
     def command(self, worker, folder, *more):
         """The words of the command."""
         words = [worker, folder, str(self.number), str(self.section), *more]
+        # What `timeout` ends is not what semq does.
+        words += ["tidy=1"] * (self.family == "timeout inside" and bool(more))
         words += [f"daemon={self.daemon}"] * bool(self.daemon) + ["deaf=1"] * self.deaf
         if self.family == "background job":
             # A shell leaves it behind; the worker takes the shell's place.

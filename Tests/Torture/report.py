@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-MINIMUM_SECONDS = 30
+MINIMUM_SECONDS = 60
 
 
 class Table:

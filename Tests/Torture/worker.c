@@ -1,7 +1,7 @@
 // What runs under the semaphore in a torture run: an unlocked read-modify-write with a deliberate gap
 // between read and write, logged by a monotonic clock; and the other processes that a command leaves behind.
 //
-//     worker FOLDER JOB SECTION-MICROSECONDS [daemon=MS] [place=N] [deaf=1] [child=KIND,MS]…
+//     worker FOLDER JOB SECTION-MICROSECONDS [daemon=MS] [place=N] [deaf=1] [tidy=1] [child=KIND,MS]…
 //     worker child FOLDER JOB KIND MS    one such child, for as long as that; where it is set-uid it makes itself root
 //     worker FOLDER JOB                  gives signs of life in the name of that job for some time, whatever becomes of it
 //     worker trap FOLDER JOB PID MICROSECONDS GROUP    so long after the end of PID: SIGTSTP to the job's process group
@@ -23,8 +23,8 @@
 //
 // With a place, a number that is added to all process numbers so that they differ from host to host, it gives signs
 // of life for as long as it is inside, and so does a process that has left its session and its parent (BEATER): their
-// last moments stand in FOLDER/signs. It ends that process itself before it leaves in good order; in bad order
-// somebody else must. A deaf one doesn't heed SIGTERM.
+// last moments stand in FOLDER/signs. It ends that process itself before it leaves in good order, or where nobody else
+// has to: a tidy one always, the others but after SIGTERM. A deaf one doesn't heed SIGTERM.
 
 #define _GNU_SOURCE
 #include <errno.h>
@@ -156,7 +156,16 @@ static void leave_daemon(int slot, int job, int milliseconds) {
     _exit(0);
 }
 
-static _Noreturn void be_child(int slot, int job, enum kind kind, int64_t end) {
+static struct signs *signs_of(const char *folder, int job) {
+    if (job < 0 || job >= MOST_JOBS) exit(96);
+    int file = open_in(folder, "signs", O_RDWR);
+    struct signs *all = mmap(NULL, MOST_JOBS * sizeof *all, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    if (all == MAP_FAILED) fail("mmap");
+    close(file);
+    return &all[job];
+}
+
+static _Noreturn void be_child(const char *folder, int slot, int job, enum kind kind, int64_t end) {
     bool heeds = kind == CHILD || kind == BEHIND;
     const int signals[] = {SIGTERM, SIGHUP, SIGINT};
     for (int i = 0; i < 3; i++) signal(signals[i], heeds ? SIG_DFL : SIG_IGN);
@@ -167,6 +176,10 @@ static _Noreturn void be_child(int slot, int job, enum kind kind, int64_t end) {
     }
     come_to_board(slot, job, kind);
     sleep_until(end);
+    // Where the command is to stay for longer, so are we.
+    char path[4096];
+    snprintf(path, sizeof path, "%s/signs", folder);
+    if (access(path, F_OK) == 0) sleep_until(signs_of(folder, job)->stay);
     _exit(0);
 }
 
@@ -192,7 +205,7 @@ static void start_child(const char *folder, int slot, int job, enum kind kind, i
         execl(path, "asroot", "child", folder, number, names[kind], milliseconds, (char *)NULL);
         fail(path);
     }
-    be_child(slot, job, kind, end);
+    be_child(folder, slot, job, kind, end);
 }
 
 static enum kind kind_named(const char *name, size_t length) {
@@ -206,7 +219,7 @@ static int be_one_child(char **argv) {
     enum kind kind = kind_named(argv[4], strlen(argv[4]));
     if (kind == ROOT && setresuid(0, 0, 0) != 0) fail("set-uid");
     open_files(argv[2]);
-    be_child((int)variable("SEMQ_SLOT"), atoi(argv[3]), kind, now() + atoll(argv[5]) * 1000000);
+    be_child(argv[2], (int)variable("SEMQ_SLOT"), atoi(argv[3]), kind, now() + atoll(argv[5]) * 1000000);
 }
 
 static int trap(char **argv) {
@@ -243,15 +256,6 @@ static bool lock_witness(const char *folder, int slot) {
     if (dup3(low, WITNESS, O_CLOEXEC) < 0) fail("dup3");
     close(low);
     return flock(WITNESS, LOCK_EX | LOCK_NB) == 0;
-}
-
-static struct signs *signs_of(const char *folder, int job) {
-    if (job < 0 || job >= MOST_JOBS) exit(96);
-    int file = open_in(folder, "signs", O_RDWR);
-    struct signs *all = mmap(NULL, MOST_JOBS * sizeof *all, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
-    if (all == MAP_FAILED) fail("mmap");
-    close(file);
-    return &all[job];
 }
 
 static _Noreturn void beat(struct signs *signs) {
@@ -309,7 +313,7 @@ int main(int argc, char **argv) {
         beat(signs_of(folder, job));
     }
     int64_t section = atoll(argv[3]) * 1000;
-    bool deaf = false, signals_life = false;
+    bool deaf = false, tidy = false, signals_life = false;
     int daemon = 0, count = 0;
     struct {
         enum kind kind;
@@ -319,6 +323,7 @@ int main(int argc, char **argv) {
         const char *word = argv[i], *comma = strchr(word, ',');
         if (strncmp(word, "daemon=", 7) == 0) daemon = atoi(word + 7);
         else if (strncmp(word, "deaf=", 5) == 0) deaf = atoi(word + 5);
+        else if (strncmp(word, "tidy=", 5) == 0) tidy = atoi(word + 5);
         else if (strncmp(word, "place=", 6) == 0) signals_life = true, place = atoll(word + 6);
         else if (strncmp(word, "child=", 6) == 0 && comma != NULL && count < MOST_CHILDREN) {
             children[count].kind = kind_named(word + 6, (size_t)(comma - word - 6));
@@ -367,8 +372,8 @@ int main(int argc, char **argv) {
     int told = terminated;
     bool wrote = !told && !(signs != NULL && signs->forsaken);
     if (wrote) counters[slot] = value + 1;
-    // Whoever is told to leave leaves its beater behind: that is what the guardian has to find.
-    if (!told && beater > 0) end_beater(beater);
+    // Whoever is told to leave by SIGTERM leaves its beater behind: that is what the guardian has to find.
+    if ((told != SIGTERM || tidy) && beater > 0) end_beater(beater);
 
     length = snprintf(line, sizeof line, "X %d %lld %d %d\n", job, (long long)now(), wrote, told);
     say(line, length);

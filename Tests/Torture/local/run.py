@@ -1,11 +1,11 @@
 """A run on this machine: a round for each concurrency."""
 
 import os
-import shutil
 
 import plan
 from local import plan as local_plan, report
 from local.round import Round
+from processes import prepare_root
 from semq import Semq, Unlocked
 
 
@@ -24,14 +24,7 @@ class LocalRun:
     def __init__(self, given, binary, folder, mark, compile_program):
         self._given, self._binary, self._folder, self._mark = given, binary, folder, mark
         self._worker = compile_program("worker.c", folder)
-        self._prepare_root()
-
-    def _prepare_root(self):
-        """What makes itself another user's, as `sudo` does."""
-        root = os.path.join(self._folder, "asroot")
-        shutil.copy(self._worker, root)
-        os.chmod(root, 0o4755)
-        os.chmod(self._folder, 0o755)
+        prepare_root(self._worker, folder)
 
     def run(self):
         """Returns the checks."""

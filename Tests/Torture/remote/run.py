@@ -7,6 +7,7 @@ import plan
 from remote import plan as remote_plan, report
 from remote.lab import obstacle
 from remote.round import Round
+from processes import prepare_root
 from remote.site import Site
 
 # Of a self-test: rounds without locks, and one in which locks are lost and something survives.
@@ -24,7 +25,8 @@ class RemoteRun:
         self._given, self._folder = given, folder
         os.chmod(folder, 0o755)
         self._worker = compile_program("worker.c", folder)
-        self._site = Site(folder, binary, compile_program("remote/seat.c", folder))
+        prepare_root(self._worker, folder)
+        self._site = Site(folder, binary, compile_program("remote/seat.c", folder), compile_program("remote/impostor.c", folder))
 
     def run(self):
         """Returns the checks."""
