@@ -16,8 +16,8 @@ class Semq:
     def release(self, ticket, grace):
         return [self.binary, "release", self.queue, "--ticket", str(ticket), "--reason", "torture", "--grace", str(grace)]
 
-    def set(self, *changes):
-        return [self.binary, "set", self.queue, *changes]
+    def set(self, *changes, queue=None):
+        return [self.binary, "set", queue or self.queue, *changes]
 
     def status(self):
         return [self.binary, "status", self.queue, "--json"]

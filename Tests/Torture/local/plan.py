@@ -30,7 +30,7 @@ LONG_STOP = 8  # seconds: longer than a head of the queue that doesn't respond i
 def draw_faults(seed, concurrency, seconds, without=()):
     """The faults of one round. Each kind comes equally often, in an order and with gaps from the seed."""
     dice = random.Random(f"{seed}/{concurrency}/faults")
-    decks = max(1, round(seconds * 0.6))
+    decks = max(1, round(seconds * 0.5))
     chosen = plan.without(FAULTS, without)
     kinds = [kind for _ in range(decks) for kind in dice.sample(chosen, len(chosen))]
     start, end = min(0.5, seconds / 10), seconds * 0.96
@@ -75,14 +75,14 @@ def draw_job(seed, concurrency, number):
     job = Job(number, section=int(dice.uniform(1000, 3000) * (1 + (concurrency - 1) * 1.5)))
     what = dice.random()
     options = []
-    if what < 0.25:
+    if what < 0.3:
         job.victim, job.section = True, int(dice.uniform(4000, 24000))
         job.daemon = int(dice.uniform(1500, 3500)) if dice.random() < 0.3 else 0
-    elif what < 0.28:
+    elif what < 0.33:
         job.daemon = int(dice.uniform(1500, 3500))
-    elif what < 0.38:
+    elif what < 0.42:
         options += ["-w", f"{dice.uniform(0.004, 0.15):.3f}"]
-    elif what < 0.45:
+    elif what < 0.48:
         options += ["-n"]
     if dice.random() < 0.10:
         # The lowest would wait as long as others come, until only such are left.

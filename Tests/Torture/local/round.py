@@ -23,7 +23,7 @@ class Round(Drive):
         self.semq, self.worker = semq, worker
         self.can_end = can_end  # semq knows --grace
         self.plain = plain  # commands leave nothing in their sessions
-        self.hurry = hurry  # so many times as many faults as usual
+        self.hurry = hurry
         self.environment = {**os.environ, processes.MARK: mark}
         self.mark = mark
 
@@ -64,14 +64,6 @@ class Round(Drive):
         self._at(now, self._sweep)
         self._at(now, self._look_at_daemons)
 
-    def _faults(self):
-        if self.hurry == 1 or not self.locked:
-            return super()._faults()
-        faults = self.plan.draw_faults(self.seed, self.concurrency, self.seconds * self.hurry, self.without)
-        for fault in faults:
-            fault.at /= self.hurry
-        return faults
-
     def _fill(self):
         for _ in range(min(6, plan.FLIGHT - len(self.fronts))):
             self._spawn()
@@ -89,7 +81,7 @@ class Round(Drive):
         job = self._draw_job()
         if self.plain or job.family == "child of another user" and not self.is_root:
             job.family, job.children = "", ()
-        job.copied = job.copied and not self.plain
+        job.copied = job.copied and not self.plain and (self.copy is not None or not self.locked)
         for kind in job.kinds():
             self.done[kind] += 1
         if job.family:
@@ -376,7 +368,10 @@ class Round(Drive):
         copy = os.path.join(self.folder, f"copy.{self.copies}.queue")
         shutil.copy(self.semq.queue, copy)
         os.chmod(copy, 0o666)
-        self.copy = copy
+        # What the file says of a pause was copied, too.
+        words = self.semq.set("--resume", queue=copy)
+        if subprocess.run(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=self.environment).returncode == 0:
+            self.copy = copy
         self._note(time.monotonic_ns(), f"{plan.COPIED}: {self.copies}")
 
     def _damage(self, fault):

@@ -116,7 +116,7 @@ class Harms:
         if Act.RELEASED in acts:
             codes.add(LOST)
         if Act.KILLED in acts:
-            codes.add(KILLED)
+            codes |= {KILLED, 128 - KILLED} if course.own else {KILLED}
         if Act.UNGUARDED in acts and course.entered:
             codes.add(IO_ERROR)  # it took the knowledge with it of how the command ended
         if self.may_lose(course):

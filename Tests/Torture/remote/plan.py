@@ -37,14 +37,14 @@ KILLS = {
     "SIGKILL both halves": 1.5,  # semq and guardian of remote ones
 }
 TOLD = {
-    "SIGTERM semq holding": 5,
-    "SIGHUP semq holding": 3,
-    "SIGINT semq holding": 3,
-    "SIGTERM semq waiting": 3,
+    "SIGTERM semq holding": 4,
+    "SIGHUP semq holding": 2,
+    "SIGINT semq holding": 2,
+    "SIGTERM semq waiting": 2,
     "SIGHUP semq waiting": 2,
     "SIGINT semq waiting": 2,
     "Ctrl-Z and fg": 5,  # SIGTSTP and SIGCONT to the process group of a waiter, mostly the first
-    "turn ended (release)": 3,
+    "turn ended (release)": 2,
 }
 STOPS = {
     "SIGSTOP semq waiting": 5,

@@ -88,8 +88,8 @@ def checks(rounds, seconds, without):
     return checks
 
 
-def self_test(unlocked, strays):
-    """Nothing is locked in the first rounds; in the others, something outlives a lost holder."""
+def self_test(unlocked, strays, old):
+    """Nothing is locked in the first rounds; then, something outlives a lost holder; then, semq is an earlier one."""
     checks = report.Checks()
     for each in unlocked:
         report.check_unlocked(checks, each)
@@ -98,4 +98,8 @@ def self_test(unlocked, strays):
         checks.check(each.findings.trees, "no tree was seen alive after the next grant")
         noticed = any(code == LOST for _, code, _ in each.odd_exits)
         checks.check(noticed, "a lock that was lost for no reason, as far as the oracle was told, was not noticed")
+    for each in old:
+        caught = each.findings.neighbours & each.evidence.ended
+        print(f"an earlier semq, somebody beside the next holder after SIGTERM: noticed at {len(caught)} jobs")
+        checks.check(caught, "what an earlier semq leaves behind after SIGTERM was not noticed")
     return checks

@@ -33,10 +33,11 @@ SAID = {"noticed": "the connection is lost", "resumed": "connected again after",
 
 
 class Round(Drive):
-    def __init__(self, folder, site, worker, seed, concurrency, seconds, locked=True, without=(), strays=False):
+    def __init__(self, folder, site, worker, seed, concurrency, seconds, locked=True, without=(), strays=False, can_end=True):
         super().__init__(folder, plan, seed, concurrency, seconds, locked, without)
         self.site, self.worker = site, worker
         self.strays = strays
+        self.can_end = can_end  # semq knows --grace
         self.signs = Signs(os.path.join(folder, "signs"))
         self.said = os.path.join(folder, "said")
         os.mkdir(self.said)
@@ -93,7 +94,7 @@ class Round(Drive):
         if not seat.is_local:
             semq = self.there
             options += plan.draw_remote_options(self.seed, self.concurrency, job.number)
-        if job.family and self.locked:
+        if job.family and self.locked and self.can_end:
             options += ("--grace", str(GRACE))
         self.jobs[job.number] = (job, seat, options)
         self.evidence.spawned[job.number] = time.monotonic_ns()
@@ -232,7 +233,8 @@ class Round(Drive):
             self._start_stray(number, seat)
         if not job.victim or number in self.touched or self.ending or seat.init is None:
             return
-        for fault in self.armed:
+        # Cuts don't wait for long.
+        for fault in sorted(self.armed, key=lambda fault: fault.kind not in plan.CUTS):
             if seat.is_local != (fault.kind in plan.LOCAL_ONLY) or (fault.kind in plan.CUTS and seat.is_cut):
                 continue
             self.armed.remove(fault)
