@@ -7,9 +7,9 @@ So two intervals that overlap are an overlap, never an error of measurement; wha
 microseconds that a kill takes to be felt, and there the witness stands: a lock of the worker's own, and its
 descendants', that the kernel drops before the semaphore's.
 
-A turn is more than its command: whoever it has left in its session counts, and daemons too where the turn was ended by
-somebody, or was lost. Each of them has a lock at the board, which the kernel takes away at its death, and looks for others when
-it comes there; so does the driver. An interval lasts until the last of them was seen.
+A turn is more than its command: whoever it has left in its session counts, and daemons too where the turn was ended
+by somebody, or was lost. Each of them has a lock at the board, which the kernel takes away at its death, and looks for
+others when it comes there; so does the driver. An interval lasts until the last of them was seen.
 """
 
 import heapq

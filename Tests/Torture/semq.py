@@ -14,7 +14,8 @@ class Semq:
         return [self.binary, "acquire", "--all", *options, other, self.queue, "--", *command]
 
     def release(self, ticket, grace):
-        return [self.binary, "release", self.queue, "--ticket", str(ticket), "--reason", "torture", "--grace", str(grace)]
+        about = ("--ticket", str(ticket), "--reason", "torture", "--grace", str(grace))
+        return [self.binary, "release", self.queue, *about]
 
     def set(self, *changes, queue=None):
         return [self.binary, "set", queue or self.queue, *changes]

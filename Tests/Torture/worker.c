@@ -3,7 +3,7 @@
 //
 //     worker FOLDER JOB SECTION-MICROSECONDS [daemon=MS] [place=N] [deaf=1] [tidy=1] [child=KIND,MS]…
 //     worker child FOLDER JOB KIND MS    one such child, for as long as that; where it is set-uid it makes itself root
-//     worker FOLDER JOB                  gives signs of life in the name of that job for some time, whatever becomes of it
+//     worker FOLDER JOB                  gives signs of life in that job's name for some time, whatever becomes of it
 //     worker trap FOLDER JOB PID MICROSECONDS GROUP    so long after the end of PID: SIGTSTP to the job's process group
 //     worker as UID WORD…                becomes that user, and runs the words
 //
@@ -183,7 +183,7 @@ static _Noreturn void be_child(const char *folder, int slot, int job, enum kind 
     _exit(0);
 }
 
-// Born while nobody else is in the slot, before the witness is locked; each stays until that moment, unless it is ended.
+// Born before the witness is locked, so that it has no share in that; stays until that moment, unless it is ended.
 static void start_child(const char *folder, int slot, int job, enum kind kind, int64_t end) {
     pid_t child = fork();
     if (child < 0) fail("fork");

@@ -18,7 +18,10 @@ UNUSABLE = 65  # semq's exit code where it can't tell that the file is a queue
 
 
 class Round(Drive):
-    def __init__(self, folder, semq, worker, seed, concurrency, seconds, mark, locked=True, without=(), can_end=True, hurry=1, plain=False):
+    def __init__(
+        self, folder, semq, worker, seed, concurrency, seconds, mark, locked=True, without=(), can_end=True, hurry=1,
+        plain=False,
+    ):
         super().__init__(folder, plan, seed, concurrency, seconds, locked, without)
         self.semq, self.worker = semq, worker
         self.can_end = can_end  # semq knows --grace
@@ -92,7 +95,9 @@ class Round(Drive):
             options += ("--grace", str(GRACE))
         environment = self.environment if self.locked else {**self.environment, **self._unlocked(job)}
         self.evidence.spawned[job.number] = time.monotonic_ns()
-        words = self.semq.acquire_with(self.copy, options, command) if job.copied else self.semq.acquire(options, command)
+        words = self.semq.acquire(options, command)
+        if job.copied:
+            words = self.semq.acquire_with(self.copy, options, command)
         if job.family == "child of another user" and self.locked:
             words = [self.worker, "as", str(USER), *words]
         pid = self._start(words, environment)
@@ -369,8 +374,8 @@ class Round(Drive):
         shutil.copy(self.semq.queue, copy)
         os.chmod(copy, 0o666)
         # What the file says of a pause was copied, too.
-        words = self.semq.set("--resume", queue=copy)
-        if subprocess.run(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=self.environment).returncode == 0:
+        done = subprocess.run(self.semq.set("--resume", queue=copy), capture_output=True, env=self.environment)
+        if done.returncode == 0:
             self.copy = copy
         self._note(time.monotonic_ns(), f"{plan.COPIED}: {self.copies}")
 

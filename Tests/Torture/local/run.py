@@ -10,8 +10,8 @@ from semq import Semq, Unlocked
 
 
 HURRY = 20  # times as many faults
-# Of semq before its turn followed the session: what went wrong, at which concurrency, for how long to try, what was done
-# then, and whether commands leave nothing behind meanwhile.
+# Of semq before its turn followed the session: what went wrong, at which concurrency, for how long to try, what was
+# done then, and whether commands leave nothing behind meanwhile.
 OLD = (
     ("a child beside the next holder after SIGTERM", 1, 6, "SIGTERM semq holding", False),
     ("Ctrl-Z at the grant", 2, 20, local_plan.AT_GRANT, True),
@@ -47,7 +47,7 @@ class LocalRun:
         """Real faults of an earlier semq, each with what brings it about, for the oracle to find."""
         binary = os.environ.get("SEMQ_OLD_BINARY")
         if not binary:
-            print("SEMQ_OLD_BINARY names no semq of before, see scripts/build-commit: the oracle is not shown its faults")
+            print("SEMQ_OLD_BINARY names no earlier semq, see scripts/build-commit: its faults are not shown to the oracle")
             return []
         found = []
         for name, concurrency, seconds, kind, plain in OLD:

@@ -63,7 +63,8 @@ FAULTS = tuple(RATES)
 BOTH_HALVES, RELEASED, CTRL_Z = "SIGKILL both halves", "turn ended (release)", "Ctrl-Z and fg"
 LOCAL_ONLY = ("SIGKILL semq and guardian", "SIGKILL whole tree")
 # Done to whoever holds.
-HELD = tuple(kind for kind in FAULTS if kind.endswith((" holding", " guardian", " command", *LOCAL_ONLY, BOTH_HALVES, RELEASED)))
+_HELD = (" holding", " guardian", " command", *LOCAL_ONLY, BOTH_HALVES, RELEASED)
+HELD = tuple(kind for kind in FAULTS if kind.endswith(_HELD))
 # Done to whoever holds, or to whoever it is just then.
 AIMABLE = ("packets dropped", "connections refused", "connections reset", "session killed")
 

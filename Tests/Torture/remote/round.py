@@ -33,7 +33,9 @@ SAID = {"noticed": "the connection is lost", "resumed": "connected again after",
 
 
 class Round(Drive):
-    def __init__(self, folder, site, worker, seed, concurrency, seconds, locked=True, without=(), strays=False, can_end=True):
+    def __init__(
+        self, folder, site, worker, seed, concurrency, seconds, locked=True, without=(), strays=False, can_end=True,
+    ):
         super().__init__(folder, plan, seed, concurrency, seconds, locked, without)
         self.site, self.worker = site, worker
         self.strays = strays
@@ -177,7 +179,7 @@ class Round(Drive):
         self.signs.stay(number, time.monotonic_ns() + int(seconds * 1e9))
 
     def forsake(self, number, moment, seconds):
-        """What the documents say is not covered: the oracle counts who is in beside it, and it changes nothing itself."""
+        """What the documents exclude: the oracle counts who is in beside it, and it changes nothing itself."""
         self.signs.forsake(number)
         self.stay(number, seconds)
         self.evidence.forsaken[number] = moment

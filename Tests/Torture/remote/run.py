@@ -51,7 +51,7 @@ class RemoteRun:
         """Real faults of an earlier semq, on all hosts, for the oracle to find."""
         binary = os.environ.get("SEMQ_OLD_BINARY")
         if not binary:
-            print("SEMQ_OLD_BINARY names no semq of before, see scripts/build-commit: the oracle is not shown its faults")
+            print("SEMQ_OLD_BINARY names no earlier semq, see scripts/build-commit: its faults are not shown to the oracle")
             return []
         self._site.end()
         self._site = self._make_site(binary)
