@@ -108,8 +108,7 @@ class Harms:
         codes = {0} if course.entered else set()
         if not course.entered and not {"-w", "-n"}.isdisjoint(course.options):
             codes.add(NOT_GRANTED)
-        if course.entered:
-            codes |= course.own
+        codes |= course.own
         if Act.TOLD in acts:
             # By death, or by the exit code of a shell or `timeout` inside.
             codes |= {code for number in (1, 2, 15) for code in (-number, 128 + number)}
