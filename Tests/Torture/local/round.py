@@ -43,6 +43,7 @@ class Round(Drive):
 
         self.is_root = os.geteuid() == 0
         self.copies = 0
+        self.copying = {}  # pid of who makes one ready: its path
         self.copy = None  # path of the newest copy of the queue's file
         self.stopping = {}  # job: the fault whose trap was set for it, and when
 
@@ -119,6 +120,9 @@ class Round(Drive):
         for pid, status in processes.reap():
             if self.changing and pid == self.changing[0]:
                 self._changed(status)
+            copy = self.copying.pop(pid, None)
+            if copy and status == 0:
+                self.copy = copy
             number = self.fronts.pop(pid, None)
             if number is None:
                 continue
@@ -374,9 +378,7 @@ class Round(Drive):
         shutil.copy(self.semq.queue, copy)
         os.chmod(copy, 0o666)
         # What the file says of a pause was copied, too.
-        done = subprocess.run(self.semq.set("--resume", queue=copy), capture_output=True, env=self.environment)
-        if done.returncode == 0:
-            self.copy = copy
+        self.copying[self._start(self.semq.set("--resume", queue=copy))] = copy
         self._note(time.monotonic_ns(), f"{plan.COPIED}: {self.copies}")
 
     def _damage(self, fault):
