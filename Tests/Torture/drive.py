@@ -7,6 +7,7 @@ import time
 from collections import Counter, deque
 
 import oracle
+from board import Board
 
 SLOTS = 64
 
@@ -21,6 +22,7 @@ class Drive:
         self.folder, self.plan = folder, plan
         self.seed, self.concurrency, self.seconds = seed, concurrency, seconds
         self.locked, self.without = locked, without
+        self.hurry = 1  # so many times as many faults as usual
         os.mkdir(folder)
         self.log_path = os.path.join(folder, "log")
         self.counters = os.path.join(folder, "counters")
@@ -29,6 +31,7 @@ class Drive:
                 file.write(content)
         self.log = open(self.log_path, "rb", buffering=0)
         self.rest = b""
+        self.board = Board(folder)
 
         self.number = 0  # of the next job
         self.entered = {}  # job number: words of its E line
@@ -65,6 +68,9 @@ class Drive:
     def _entered(self, number, words):
         """A command has begun."""
 
+    def _sprung(self, number, moment):
+        """The trap that was set for a job has sent its signal then; 0: nobody was there."""
+
     def _do(self, fault):
         pass
 
@@ -98,7 +104,12 @@ class Drive:
         return self._judge()
 
     def _faults(self):
-        return self.plan.draw_faults(self.seed, self.concurrency, self.seconds, self.without) if self.locked else []
+        if not self.locked:
+            return []
+        faults = self.plan.draw_faults(self.seed, self.concurrency, self.seconds * self.hurry, self.without)
+        for fault in faults:
+            fault.at /= self.hurry
+        return faults
 
     def _step(self):
         now = time.monotonic_ns()
@@ -108,6 +119,7 @@ class Drive:
         self._wait(wait)
         self._collect()
         self._read_log()
+        self.board.look()
         # Up to now and no further: an action may plan the next for a moment that has passed when it ends.
         now = time.monotonic_ns()
         while self.agenda and self.agenda[0][0] <= now:
@@ -130,8 +142,6 @@ class Drive:
     def _draw_job(self):
         job = self.plan.draw_job(self.seed, self.concurrency, self.number)
         self.number += 1
-        for kind in job.kinds():
-            self.done[kind] += 1
         if job.priority:
             self.evidence.priority[job.number] = job.priority
         return job
@@ -151,7 +161,9 @@ class Drive:
             if len(words) < 2 or not words[1].isdigit():
                 continue
             number = int(words[1])
-            if words[0] == "X":
+            if words[0] == "T":
+                self._sprung(number, int(words[2]))
+            elif words[0] == "X":
                 self.left.add(number)
             elif words[0] == "E" and len(words) == oracle.ENTRY_WORDS:
                 self.entered[number] = words
@@ -161,13 +173,17 @@ class Drive:
 
     def _judge(self):
         with open(self.log_path, "rb") as file:
-            sections, odd = oracle.read_log(file.read().decode().splitlines())
+            sections, pairs, odd = oracle.read_log(file.read().decode().splitlines())
+        self.evidence.board, self.evidence.pairs = self.board.seen, pairs + sorted(self.board.pairs)
         self.problems += [f"a line of the log makes no sense: {line}" for line in odd]
         with open(self.counters, "rb") as file:
             content = file.read()
         final = [int.from_bytes(content[i : i + 8], "little") for i in range(0, len(content), 8)]
         with open(os.path.join(self.folder, "deeds"), "w") as file:
             file.writelines(f"{moment / 1e9:.6f} {what}\n" for moment, what in sorted(self.deeds))
+        still = self.board.end()
+        if self.locked:
+            self.problems += still
         self.leaks = self.leaked() if self.locked else []
         self.findings = oracle.judge(sections, self.evidence, final)
         return self

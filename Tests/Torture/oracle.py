@@ -6,13 +6,19 @@ signal was sent to a process that was alive then, or with the last sign of life 
 So two intervals that overlap are an overlap, never an error of measurement; what is not seen is the
 microseconds that a kill takes to be felt, and there the witness stands: a lock of the worker's own, and its
 descendants', that the kernel drops before the semaphore's.
+
+A turn is more than its command: whoever it has left in its session counts, and daemons too where the turn was ended
+by somebody, or was lost. Each of them has a lock at the board, which the kernel takes away at its death, and looks for
+others when it comes there; so does the driver. An interval lasts until the last of them was seen.
 """
 
 import heapq
+import signal
 from bisect import bisect_right
 from dataclasses import dataclass, field
 
 ENTRY_WORDS = 11
+DAEMON = "daemon"
 
 
 @dataclass
@@ -31,6 +37,7 @@ class Section:
     wrote: bool = None  # None: it was killed, and may have written or not
     ended_by: str = "nothing"  # exit; kill, by the torture run; semq, because the lock was lost
     lost: bool = False  # its lock was lost while it was inside
+    told: int = 0  # the signal by which it was told to leave
 
     def __str__(self):
         wrote = {True: f"wrote {self.value + 1}", False: "wrote nothing", None: "killed"}[self.wrote]
@@ -53,6 +60,13 @@ class Evidence:
     lost: set = field(default_factory=set)  # jobs whose semq has said that the lock was lost
     expired: set = field(default_factory=set)  # tickets of holders that never said goodbye
     unwatched: set = field(default_factory=set)  # jobs whose semq was killed, and could not say so
+    board: dict = field(default_factory=dict)  # job: {kind: when one was seen at the board, ns}
+    pairs: list = field(default_factory=list)  # (job, kind, ns, other job, its kind): both at the board then
+    ended: set = field(default_factory=set)  # jobs whose turn was ended by SIGTERM to semq, or by release
+    family: set = field(default_factory=set)  # jobs that leave something in their session
+    # What the documents say is not covered: job: (why, kinds that may be beside the next turn).
+    uncovered: dict = field(default_factory=dict)
+    forsaken: dict = field(default_factory=dict)  # job: when nobody was left who could end it, ns
     # The largest concurrency that may be in force, from a moment on: [(ns, limit)].
     limits: list = field(default_factory=list)
     headers_lost: list = field(default_factory=list)  # ns: tickets may be numbered anew from there
@@ -66,6 +80,9 @@ class Findings:
     grants: int = 0
     overlaps: list = field(default_factory=list)  # texts
     clashes: int = 0  # workers that found the witness locked
+    beside: list = field(default_factory=list)  # processes of two turns at the board
+    neighbours: set = field(default_factory=set)  # jobs of which such processes were
+    accounted: dict = field(default_factory=dict)  # why: jobs of which that was so, and may be
     trees: list = field(default_factory=list)  # something of a lost holder's was alive after the next grant
     lost: list = field(default_factory=list)  # updates
     tokens: list = field(default_factory=list)
@@ -86,19 +103,22 @@ class Findings:
 
 
 def read_log(lines):
-    """Sections by job, from the log's lines. Lines of no kind are returned too."""
-    sections, odd = {}, []
+    """Sections by job, and who found whom at the board, from the log's lines. Lines of no kind are returned too."""
+    sections, pairs, odd = {}, [], []
     for line in lines:
         words = line.split()
         if len(words) == ENTRY_WORDS and words[0] == "E":
             job, slot, ticket, token, pid, parent, entry, value, clash, beater = map(int, words[1:])
             sections[job] = Section(job, slot, ticket, token, pid, parent, entry, value, bool(clash), beater)
-        elif len(words) == 4 and words[0] == "X" and int(words[1]) in sections:
+        elif len(words) == 5 and words[0] == "X" and int(words[1]) in sections:
             section = sections[int(words[1])]
             section.end, section.wrote, section.ended_by = int(words[2]), words[3] == "1", "exit"
-        else:
+            section.told = int(words[4])
+        elif len(words) == 6 and words[0] == "B":
+            pairs.append((int(words[1]), words[2], int(words[3]), int(words[4]), words[5]))
+        elif words[0] != "T":
             odd.append(line)
-    return sections, odd
+    return sections, pairs, odd
 
 
 def judge(sections, evidence, final):
@@ -111,10 +131,11 @@ def judge(sections, evidence, final):
     for section in order:
         slots.setdefault(section.slot, []).append(section)
     for slot, those in slots.items():
-        _exclusion(those, found)
+        _exclusion(those, evidence, found)
         _margins(those, evidence, found)
         _updates(those, final[slot], found)
         _tokens(those, found)
+    _board(sections, evidence, found)
     _concurrency(order, evidence, found)
     _inversions(order, evidence, found)
     _recovery(order, slots, evidence, found)
@@ -135,23 +156,64 @@ def _close(section, evidence, found):
             section.ended_by, section.lost = "semq", True
         else:
             found.vanished.append(f"entered and was never seen to leave or be killed: {section}")
-    section.end = max(section.end, sign)
+    seen = [moment for kind, moment in evidence.board.get(section.job, {}).items() if _counts(section, kind, evidence)]
+    section.end = max(section.end, sign, *seen)
+    if section.job in evidence.forsaken:
+        # What it does from then on is accounted by those who find it at the board.
+        section.end, section.lost = max(section.entry, evidence.forsaken[section.job]), False
     found.losses += section.lost
     found.clashes += section.clash
     found.completed += section.wrote is True
     found.unknown += section.wrote is None
 
 
-def _exclusion(those, found):
+def _is_ended_whole(section, evidence):
+    """Nothing of it may be left, daemons included: semq had passed SIGTERM on, or the lock was lost."""
+    return section.lost or section.job in evidence.ended and section.told == signal.SIGTERM
+
+
+def _counts(section, kind, evidence):
+    """Whether nobody else may be in its slot while such a process of it is."""
+    if kind in evidence.uncovered.get(section.job, ("", ()))[1]:
+        return False
+    return kind != DAEMON or _is_ended_whole(section, evidence)
+
+
+def _board(sections, evidence, found):
+    told = set()
+    for job, kind, moment, other, its in evidence.pairs:
+        about = frozenset(((job, kind), (other, its)))
+        if about in told:
+            continue
+        told.add(about)
+        daemon = any(
+            name == DAEMON and (each not in sections or not _is_ended_whole(sections[each], evidence))
+            and DAEMON not in evidence.uncovered.get(each, ("", ()))[1]
+            for each, name in about)
+        excuses = [
+            (evidence.uncovered[each][0], each) for each, name in about
+            if each in evidence.uncovered and name in evidence.uncovered[each][1]]
+        for why, each in excuses:
+            found.accounted.setdefault(why, set()).add(each)
+        if excuses or daemon:
+            continue
+        found.neighbours |= {job, other}
+        both = "".join(f"\n      {sections.get(each, f'job {each}, killed before it was in')}" for each in (job, other))
+        found.beside.append(f"at {moment / 1e9:.6f} {kind} of job {job} beside {its} of job {other}:{both}")
+
+
+def _exclusion(those, evidence, found):
     """One slot: never two inside, by the clock and by the witness."""
     last = None
+    # Those who have found one there that nobody could end: it has the witness, too.
+    excused = {job for job, _, _, other, its in evidence.pairs if its in evidence.uncovered.get(other, ("", ()))[1]}
     for section in those:
         about = f"\n      {last}\n      {section}"
         # What a lost holder leaves alive is an overlap of its own kind.
         cases = found.trees if last and last.lost else found.overlaps
         if last and section.entry < last.end:
             cases.append(f"two in one slot for {(min(section.end, last.end) - section.entry) / 1e6:.3f} ms:{about}")
-        elif section.clash:
+        elif section.clash and section.job not in excused:
             cases.append(f"another was still alive in the slot:{about}")
         if last is None or section.end > last.end:
             last = section
@@ -160,7 +222,7 @@ def _exclusion(those, found):
 def _margins(those, evidence, found):
     """From the last sign of life of a holder that has lost its lock to the next entry."""
     for section, after in zip(those, those[1:]):
-        if not section.lost:
+        if not section.lost or section.job in evidence.ended:
             continue
         margin = after.entry - section.end
         where = f"from job {section.job}, dead at {section.end / 1e9:.6f}, to job {after.job}, slot {section.slot}"
@@ -250,7 +312,7 @@ def _recovery(order, slots, evidence, found):
     disturbed = sorted(evidence.disturbed)
     for those in slots.values():
         for section, after in zip(those, those[1:]):
-            if section.ended_by != "kill":
+            if section.ended_by != "kill" or section.job in evidence.family:
                 continue
             if any(start <= after.entry and end >= section.end for start, end in disturbed):
                 continue

@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-MINIMUM_SECONDS = 30
+MINIMUM_SECONDS = 60
 
 
 class Table:
@@ -26,6 +26,14 @@ class Table:
         known = [value for value in values if value is not None]
         total = text(choose(known) if known else None)
         print(f"{name:30}" + "".join(f"{text(each):>12}" for each in values) + f"{total:>12}")
+
+
+def accounted(rounds):
+    """What the documents say is not covered, and was so: how often."""
+    reasons = {why for each in rounds for why in each.findings.accounted}
+    for why in sorted(reasons):
+        count = sum(len(each.findings.accounted.get(why, ())) for each in rounds)
+        print(f"beside the next turn, as documented: {why}: {count}")
 
 
 def exits(rounds):
@@ -60,6 +68,7 @@ def check_exclusion(checks, each):
     """What a semaphore is for, and what must be left at the end."""
     found, at = each.findings, f"at concurrency {each.concurrency}"
     checks.nothing(found.overlaps, f"overlaps {at}")
+    checks.nothing(found.beside, f"processes at the board beside another turn {at}")
     checks.nothing(found.lost, f"lost updates {at}")
     checks.nothing(found.tokens, f"token order violations {at}")
     checks.nothing(each.leaks, f"leaks of slots {at}")
@@ -77,3 +86,4 @@ def check_unlocked(checks, each):
     checks.check(in_time, "no overlap was seen by the clock")
     checks.check(found.clashes, "no overlap was seen by the witness")
     checks.check(found.lost, "no lost update was seen")
+    checks.check(found.beside, "nobody was seen at the board beside another")

@@ -1,7 +1,9 @@
 """One round on one queue of this machine: keeps jobs in flight, does what the plan says to them and to the file."""
 
+import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -10,14 +12,21 @@ from collections import deque
 import processes
 from drive import Drive
 from local import damage, plan
+from plan import GRACE, USER
 
 UNUSABLE = 65  # semq's exit code where it can't tell that the file is a queue
 
 
 class Round(Drive):
-    def __init__(self, folder, semq, worker, seed, concurrency, seconds, mark, locked=True, without=()):
+    def __init__(
+        self, folder, semq, worker, seed, concurrency, seconds, mark, locked=True, without=(), can_end=True, hurry=1,
+        plain=False,
+    ):
         super().__init__(folder, plan, seed, concurrency, seconds, locked, without)
         self.semq, self.worker = semq, worker
+        self.can_end = can_end  # semq knows --grace
+        self.plain = plain  # commands leave nothing in their sessions
+        self.hurry = hurry
         self.environment = {**os.environ, processes.MARK: mark}
         self.mark = mark
 
@@ -32,9 +41,16 @@ class Round(Drive):
         self.emptied = 0  # how often that was so
         self.swept = []  # texts: a semq that stood still and nobody had stopped it, or no longer
 
+        self.is_root = os.geteuid() == 0
+        self.copies = 0
+        self.copying = {}  # pid of who makes one ready: its path
+        self.copy = None  # path of the newest copy of the queue's file
+        self.stopping = {}  # job: the fault whose trap was set for it, and when
+
         self.admin = deque()  # changes to make, one after the other
         self.changing = None  # (pid, change, since)
         self.limit = concurrency
+        self.paused = None  # since when, the last time
 
     # Running
 
@@ -42,6 +58,12 @@ class Round(Drive):
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
         if self.locked:
             subprocess.run(self.semq.set("--concurrency", str(self.concurrency)), check=True, stderr=subprocess.DEVNULL)
+            self._copy()
+        if self.is_root:
+            # Other users come here, too.
+            os.chmod(self.folder, 0o777)
+            for name in os.listdir(self.folder):
+                os.chmod(os.path.join(self.folder, name), 0o666)
         now = time.monotonic_ns()
         self._at(now, self._sweep)
         self._at(now, self._look_at_daemons)
@@ -61,17 +83,32 @@ class Round(Drive):
 
     def _spawn(self):
         job = self._draw_job()
-        command = [self.worker, self.folder, str(job.number), str(job.section), str(job.daemon)]
+        if self.plain or job.family == "child of another user" and not self.is_root:
+            job.family, job.children = "", ()
+        job.copied = job.copied and not self.plain and (self.copy is not None or not self.locked)
+        for kind in job.kinds():
+            self.done[kind] += 1
+        if job.family:
+            self.evidence.family.add(job.number)
+        command = job.command(self.worker, self.folder)
+        options = job.options
+        if job.family and self.can_end:
+            options += ("--grace", str(GRACE))
         environment = self.environment if self.locked else {**self.environment, **self._unlocked(job)}
         self.evidence.spawned[job.number] = time.monotonic_ns()
-        pid = self._start(self.semq.acquire(job.options, command), environment)
+        words = self.semq.acquire(options, command)
+        if job.copied:
+            words = self.semq.acquire_with(self.copy, options, command)
+        if job.family == "child of another user" and self.locked:
+            words = [self.worker, "as", str(USER), *words]
+        pid = self._start(words, environment)
         self.jobs[job.number] = (job, pid)
         self.fronts[pid] = job.number
 
     def _start(self, words, environment=None):
         messages = os.path.join(self.folder, "messages")
         write = os.O_WRONLY | os.O_APPEND | os.O_CREAT
-        return os.posix_spawn(
+        return os.posix_spawnp(
             words[0], words, environment or self.environment, setpgroup=0, setsigmask=(), setsigdef=(signal.SIGPIPE,),
             file_actions=(
                 (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
@@ -83,6 +120,9 @@ class Round(Drive):
         for pid, status in processes.reap():
             if self.changing and pid == self.changing[0]:
                 self._changed(status)
+            copy = self.copying.pop(pid, None)
+            if copy and status == 0:
+                self.copy = copy
             number = self.fronts.pop(pid, None)
             if number is None:
                 continue
@@ -91,7 +131,9 @@ class Round(Drive):
             self.exits[code] += 1
             options = self.jobs[number][0].options
             expected = {0, 75} if "-w" in options or "-n" in options else {0}
-            if self.foreign:
+            if self.jobs[number][0].family == "timeout inside":
+                expected.add(124)
+            if self.foreign or self.jobs[number][0].copied:
                 expected.add(UNUSABLE)
             if number not in self.touched and code not in expected and self.locked:
                 self.odd_exits.append((time.monotonic(), code, f"job {number} ended with {code}: {' '.join(options)}"))
@@ -100,7 +142,8 @@ class Round(Drive):
         job = self.jobs[number][0]
         if self.armed and job.victim and number not in self.touched:
             # With semq and guardian dead a daemon rightly keeps the lock of its command: not those two then.
-            fault = next((each for each in self.armed if not (job.daemon and each.kind in plan.SEVERAL)), None)
+            daemon = job.daemon or job.family == "child behind a daemon"
+            fault = next((each for each in self.armed if not (daemon and each.kind in plan.SEVERAL)), None)
             if fault is None:
                 return
             self.armed.remove(fault)
@@ -119,8 +162,13 @@ class Round(Drive):
                 self._hit_prepared(fault)
             else:
                 self.armed.append(fault)
+        elif fault.kind in plan.GROUPED:
+            self.armed.append(fault)
         elif fault.kind in plan.DAMAGED:
             self._damage(fault)
+        elif fault.kind == plan.COPIED:
+            self._copy()
+            self.done[fault.kind] += 1
         elif fault.kind == "paused":
             self.admin.append(("--pause", "torture"))
             self._after(fault.draw["seconds"], lambda: self.admin.append(("--resume",)))
@@ -170,6 +218,9 @@ class Round(Drive):
             self.armed.append(fault)
 
     def _hit_holder(self, fault, number):
+        if fault.kind in plan.GROUPED:
+            self._hit_group(fault, number)
+            return
         words = self.entered[number]
         front, worker, parent = self.jobs[number][1], int(words[5]), int(words[6])
         if fault.kind in plan.SEVERAL:
@@ -191,10 +242,64 @@ class Round(Drive):
                     self.evidence.kills.setdefault(pid, moment)
             self.touched.add(number)
             self.done[fault.kind] += 1
+            # Nobody of ours is left, and it has no share in the lock.
+            self.evidence.uncovered[number] = ("its lock closed, semq and guardian killed", {"closed"})
             return
         target = {"holding": (front, None), "guardian": (parent, "semq-guardian"), "command": (worker, "worker")}
         if not self._signal(fault, number, *target[fault.kind.split()[-1]]):
             self.armed.append(fault)
+        elif fault.kind == "SIGTERM semq holding":
+            self.evidence.ended.add(number)
+
+    def _hit_group(self, fault, number):
+        """What needs more than one signal to one process."""
+        words = self.entered[number]
+        if fault.kind == plan.RELEASED:
+            if number in self.left:
+                self.armed.append(fault)
+                return
+            self.touched.add(number)
+            self.evidence.ended.add(number)
+            self._note(time.monotonic_ns(), f"{fault.kind}: job {number}, ticket {words[3]}")
+            self._start(self.semq.release(words[3], GRACE if self.can_end else 0))
+            self.done[fault.kind] += 1
+            return
+        if fault.kind == plan.AT_WORK:
+            front = self.jobs[number][1]
+            about = processes.stat(front)
+            if front in self.standing or about is None or about[0] in "ZX" or number in self.left:
+                self.armed.append(fault)
+                return
+            self._stopped(fault, number, time.monotonic_ns())
+            os.killpg(front, signal.SIGTSTP)
+            return
+        # Whoever is next when this one goes.
+        waiting = [each for each in self._waiting() if self.jobs[each][1] not in self.standing]
+        if not waiting:
+            self.armed.append(fault)
+            return
+        next_one = waiting[int(fault.draw["waiter"] * len(waiting))]
+        self.touched.add(next_one)
+        self.stopping[next_one] = (fault, time.monotonic_ns())
+        self._start([
+            self.worker, "trap", self.folder, str(next_one), words[5], str(int(fault.draw["after"] * 1000)),
+            str(self.jobs[next_one][1])])
+
+    def _sprung(self, number, moment):
+        fault, since = self.stopping.pop(number)
+        if moment:
+            self._stopped(fault, number, since)
+        elif not self.ending:
+            self.armed.append(fault)
+
+    def _stopped(self, fault, number, moment):
+        front = self.jobs[number][1]
+        self.touched.add(number)
+        self.done[fault.kind] += 1
+        self._note(moment, f"{fault.kind}: group {front} of job {number}")
+        self.standing.add(front)
+        self.evidence.stopped.setdefault(number, []).append((moment, None))
+        self._after(fault.draw["seconds"], lambda: self._go_on(number, front, moment, group=True))
 
     def _signal(self, fault, number, pid, name=None):
         kind = getattr(signal, fault.kind.split()[0])
@@ -215,7 +320,7 @@ class Round(Drive):
             self.evidence.stopped.setdefault(number, []).append((moment, None))
         return True
 
-    def _go_on(self, number, pid, since):
+    def _go_on(self, number, pid, since, group=False):
         self.standing.discard(pid)
         front = self.jobs[number][1]
         if number in self.orphaned and pid != front:
@@ -223,6 +328,9 @@ class Round(Drive):
             processes.send(front, signal.SIGCONT)
         self._note(time.monotonic_ns(), f"SIGCONT: process {pid} of job {number}")
         processes.send(pid, signal.SIGCONT)
+        if group:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGCONT)
         stops = self.evidence.stopped.get(number, [])
         self.evidence.stopped[number] = [(start, end or time.monotonic_ns()) for start, end in stops]
         self.evidence.disturbed.append((since, time.monotonic_ns()))
@@ -262,6 +370,16 @@ class Round(Drive):
                 self.problems.append(f"the daemon that job {number} left behind holds its lock, at {time.monotonic():.6f}:{text}")
         if not self.ending:
             self._after(0.7, self._look_at_daemons)
+
+    def _copy(self):
+        """Another queue from then on, whatever stands in it."""
+        self.copies += 1
+        copy = os.path.join(self.folder, f"copy.{self.copies}.queue")
+        shutil.copy(self.semq.queue, copy)
+        os.chmod(copy, 0o666)
+        # What the file says of a pause was copied, too.
+        self.copying[self._start(self.semq.set("--resume", queue=copy))] = copy
+        self._note(time.monotonic_ns(), f"{plan.COPIED}: {self.copies}")
 
     def _damage(self, fault):
         moment = time.monotonic_ns()
@@ -308,7 +426,7 @@ class Round(Drive):
         if change[0] == "--pause":
             self.paused = since
         if change[0] == "--resume":
-            since = self.paused
+            since = self.paused or since
         self.evidence.disturbed.append((since, moment))
         if code != 0 and change[0] in ("--resume", "--concurrency"):
             self.admin.append(change)
@@ -321,6 +439,8 @@ class Round(Drive):
     def _drain(self):
         for pid in list(self.standing):
             processes.send(pid, signal.SIGCONT)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGCONT)
         self.standing.clear()
         if self.locked:
             self.admin.append(("--resume",))
@@ -344,7 +464,7 @@ class Round(Drive):
         self._collect()
 
     def _working(self):
-        found = [pid for pid, _, name in processes.marked(self.mark) if name != "torture-daemon"]
+        found = [pid for pid, _, _ in processes.marked(self.mark)]
         return found or ([self.changing[0]] if self.changing else [])
 
     def leaked(self):

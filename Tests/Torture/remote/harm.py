@@ -32,6 +32,8 @@ class Act(Enum):
     ORPHANED = "the agent is dead"
     UNGUARDED = "the guardian is dead"
     KILLED = "semq or the command is dead"
+    TOLD = "semq was told to end"
+    RELEASED = "the turn was ended"
 
 
 @dataclass
@@ -58,6 +60,7 @@ class Course:
     spawned: int
     ended: int
     entered: int = None  # when its command began, if it did
+    own: frozenset = frozenset()  # exit codes that its command may have of itself
 
     @property
     def granted(self):
@@ -105,8 +108,14 @@ class Harms:
         codes = {0} if course.entered else set()
         if not course.entered and not {"-w", "-n"}.isdisjoint(course.options):
             codes.add(NOT_GRANTED)
+        codes |= course.own
+        if Act.TOLD in acts:
+            # By death, or by the exit code of a shell or `timeout` inside.
+            codes |= {code for number in (1, 2, 15) for code in (-number, 128 + number)}
+        if Act.RELEASED in acts:
+            codes.add(LOST)
         if Act.KILLED in acts:
-            codes.add(KILLED)
+            codes |= {KILLED, 128 - KILLED} if course.own else {KILLED}
         if Act.UNGUARDED in acts and course.entered:
             codes.add(IO_ERROR)  # it took the knowledge with it of how the command ended
         if self.may_lose(course):

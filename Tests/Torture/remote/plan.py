@@ -2,7 +2,8 @@
 
 import random
 
-from plan import Fault, Job, without as kinds_without
+import plan
+from plan import FAMILIES, Fault, Job, without as kinds_without
 
 HOSTS, EACH = 4, 3  # client hosts, and jobs kept in flight on each
 LOCAL = 3  # jobs kept in flight on the semaphore's own host
@@ -33,6 +34,17 @@ KILLS = {
     "SIGKILL relay": 6,
     "SIGKILL semq and guardian": 1.5,  # local ones
     "SIGKILL whole tree": 1.5,  # local ones
+    "SIGKILL both halves": 1.5,  # semq and guardian of remote ones
+}
+TOLD = {
+    "SIGTERM semq holding": 4,
+    "SIGHUP semq holding": 2,
+    "SIGINT semq holding": 2,
+    "SIGTERM semq waiting": 2,
+    "SIGHUP semq waiting": 2,
+    "SIGINT semq waiting": 2,
+    "Ctrl-Z and fg": 5,  # SIGTSTP and SIGCONT to the process group of a waiter, mostly the first
+    "turn ended (release)": 2,
 }
 STOPS = {
     "SIGSTOP semq waiting": 5,
@@ -44,13 +56,15 @@ STOPS = {
     "SIGSTOP agent waiting": 4,
     "SIGSTOP relay": 4,
 }
-RATES = {**CUTS, **KILLS, **STOPS}
+RATES = {**CUTS, **KILLS, **STOPS, **TOLD}
 FAULTS = tuple(RATES)
 # With both semq and its guardian dead or standing still nobody is left to end the command: what a remote lock's
 # guarantee does not cover.
+BOTH_HALVES, RELEASED, CTRL_Z = "SIGKILL both halves", "turn ended (release)", "Ctrl-Z and fg"
 LOCAL_ONLY = ("SIGKILL semq and guardian", "SIGKILL whole tree")
 # Done to whoever holds.
-HELD = tuple(kind for kind in FAULTS if kind.endswith((" holding", " guardian", " command", *LOCAL_ONLY)))
+_HELD = (" holding", " guardian", " command", *LOCAL_ONLY, BOTH_HALVES, RELEASED)
+HELD = tuple(kind for kind in FAULTS if kind.endswith(_HELD))
 # Done to whoever holds, or to whoever it is just then.
 AIMABLE = ("packets dropped", "connections refused", "connections reset", "session killed")
 
@@ -86,9 +100,11 @@ def _draw(dice, kind):
         draw["seconds"] = _span(dice, 0.5, 2.5, 4, 6, 0.2)
     elif kind in ("client host off and on", "semaphore's host rebooted"):
         draw["seconds"] = _span(dice, 0.1, 1.5, 4, 7, 0.15)
+    elif kind == CTRL_Z:
+        draw["seconds"] = _span(dice, 0, 0.3, 0.3, 2, 0.2)
     elif kind in STOPS:
         draw["seconds"] = _span(dice, 0.05, 2.5, 6, 8, 0.2)
-    elif kind in LOCAL_ONLY:
+    elif kind in (*LOCAL_ONLY, BOTH_HALVES):
         draw["order"] = dice.random()
         draw["gap"] = dice.choice((0, 0, 0.0005, 0.003))
     return draw
@@ -115,6 +131,10 @@ def draw_job(seed, concurrency, number):
     if dice.random() < 0.06:
         job.priority = dice.choice((1, 2))
         options += ["--priority", str(job.priority)]
+    if dice.random() < 0.3:
+        # Who is to be hit inside may have to stay there for seconds.
+        families = [family for family in FAMILIES if not (job.victim and family == "timeout inside")]
+        plan.draw_family(dice, job, families, 1, 60)
     job.options = tuple(options)
     return job
 

@@ -1,7 +1,7 @@
 """The figures and checks of a remote run."""
 
 import report
-from plan import JOBS
+from plan import FAMILIES, JOBS
 from remote import plan as remote_plan
 from remote.harm import LOST
 
@@ -38,17 +38,20 @@ def figures(rounds):
     table = report.Table(rounds)
     table.row("grants", lambda each: each.findings.grants)
     table.row("  to clients on other hosts", lambda each: sum(not each.jobs[job][1].is_local for job in each.entered))
-    for kind in remote_plan.FAULTS + JOBS[1:]:
+    for kind in (*remote_plan.FAULTS, *JOBS[1:], *FAMILIES):
         table.row(kind, lambda each: each.done[kind])
     table.row("cuts", cuts)
     table.row("kills", kills)
     table.row("cuts that a client noticed", lambda each: each.told["noticed"])
     table.row("resumes", lambda each: each.told["resumed"])
     table.row("places lost, queued again", lambda each: each.told["requeued"])
-    table.row("locks lost", lambda each: each.exits[76])
+    table.row("locks lost", lambda each: each.exits[76] - len(each.evidence.ended & each.evidence.lost))
     table.row("  with the command inside", lambda each: each.findings.losses)
+    table.row("names that an impostor took", lambda each: len(each.impostor["N"]))
+    table.row("  what it was told there", lambda each: len(each.impostor["H"]))
     table.row("overlaps", lambda each: len(each.findings.overlaps))
     table.row("trees alive after the next", lambda each: len(each.findings.trees))
+    table.row("beside another turn at the board", lambda each: len(each.findings.beside))
     table.row("lost updates", lambda each: len(each.findings.lost))
     table.row("token order violations", lambda each: len(each.findings.tokens))
     table.row("inversions", lambda each: each.findings.inversions)
@@ -64,6 +67,7 @@ def figures(rounds):
         for name, _ in TIMES:
             if measured(each, name):
                 print(f"{name} at N = {each.concurrency}: {measured(each, name)[1]}")
+    report.accounted(rounds)
     report.exits(rounds)
 
 
@@ -84,8 +88,8 @@ def checks(rounds, seconds, without):
     return checks
 
 
-def self_test(unlocked, strays):
-    """Nothing is locked in the first rounds; in the others, something outlives a lost holder."""
+def self_test(unlocked, strays, old):
+    """Nothing is locked in the first rounds; then, something outlives a lost holder; then, semq is an earlier one."""
     checks = report.Checks()
     for each in unlocked:
         report.check_unlocked(checks, each)
@@ -94,4 +98,8 @@ def self_test(unlocked, strays):
         checks.check(each.findings.trees, "no tree was seen alive after the next grant")
         noticed = any(code == LOST for _, code, _ in each.odd_exits)
         checks.check(noticed, "a lock that was lost for no reason, as far as the oracle was told, was not noticed")
+    for each in old:
+        caught = each.findings.neighbours & each.evidence.ended
+        print(f"an earlier semq, somebody beside the next holder after SIGTERM: noticed at {len(caught)} jobs")
+        checks.check(caught, "what an earlier semq leaves behind after SIGTERM was not noticed")
     return checks

@@ -10,6 +10,7 @@ import time
 from collections import Counter
 
 import processes
+from board import KINDS
 from drive import Drive
 from remote import plan
 from remote.census import Census
@@ -20,6 +21,7 @@ from remote.signals import Signals
 from remote.signs import MOST_JOBS, Signs
 from remote.site import SEMAPHORES, USER
 from remote.stalls import Stalls
+from plan import GRACE
 from semq import Semq, Unlocked
 
 AIM = 3  # seconds
@@ -31,10 +33,13 @@ SAID = {"noticed": "the connection is lost", "resumed": "connected again after",
 
 
 class Round(Drive):
-    def __init__(self, folder, site, worker, seed, concurrency, seconds, locked=True, without=(), strays=False):
+    def __init__(
+        self, folder, site, worker, seed, concurrency, seconds, locked=True, without=(), strays=False, can_end=True,
+    ):
         super().__init__(folder, plan, seed, concurrency, seconds, locked, without)
         self.site, self.worker = site, worker
         self.strays = strays
+        self.can_end = can_end  # semq knows --grace
         self.signs = Signs(os.path.join(folder, "signs"))
         self.said = os.path.join(folder, "said")
         os.mkdir(self.said)
@@ -80,14 +85,19 @@ class Round(Drive):
 
     def _spawn(self, seat):
         job = self._draw_job()
-        about = (job.number, job.section, 0, seat.place, int(job.deaf))
-        command = [self.worker, self.folder, *map(str, about)]
+        for kind in job.kinds():
+            self.done[kind] += 1
+        command = job.command(self.worker, self.folder, f"place={seat.place}")
+        if job.family:
+            self.evidence.family.add(job.number)
         if not self.locked:
             command = ["env", *(f"{name}={value}" for name, value in self._unlocked(job).items()), *command]
         semq, options = self.here, job.options
         if not seat.is_local:
             semq = self.there
             options += plan.draw_remote_options(self.seed, self.concurrency, job.number)
+        if job.family and self.locked and self.can_end:
+            options += ("--grace", str(GRACE))
         self.jobs[job.number] = (job, seat, options)
         self.evidence.spawned[job.number] = time.monotonic_ns()
         seat.start(job.number, os.path.join(self.said, str(job.number)), semq.acquire(options, command))
@@ -168,6 +178,20 @@ class Round(Drive):
         """The command stays inside that much longer, unless it is ended."""
         self.signs.stay(number, time.monotonic_ns() + int(seconds * 1e9))
 
+    def forsake(self, number, moment, seconds):
+        """What the documents exclude: the oracle counts who is in beside it, and it changes nothing itself."""
+        self.signs.forsake(number)
+        self.stay(number, seconds)
+        self.evidence.forsaken[number] = moment
+        why = "semq and guardian of a remote holder both killed"
+        self.evidence.uncovered[number] = (why, set(KINDS))
+
+    def release(self, number):
+        """Somebody on the semaphore's host ends the turn."""
+        words = self.here.release(self.entered[number][3], GRACE)
+        file = os.path.join(self.said, "released")
+        self.site.bench.start(number + MOST_JOBS // 4, file, words)
+
     def killed_on(self, seat, moment):
         """All processes of a host are about to be killed, or have been since that moment."""
         self._read_log()
@@ -211,7 +235,8 @@ class Round(Drive):
             self._start_stray(number, seat)
         if not job.victim or number in self.touched or self.ending or seat.init is None:
             return
-        for fault in self.armed:
+        # Cuts don't wait for long.
+        for fault in sorted(self.armed, key=lambda fault: fault.kind not in plan.CUTS):
             if seat.is_local != (fault.kind in plan.LOCAL_ONLY) or (fault.kind in plan.CUTS and seat.is_cut):
                 continue
             self.armed.remove(fault)
@@ -238,10 +263,16 @@ class Round(Drive):
 
     def _judge(self):
         self.stalls.end()
+        self.impostor = self.site.impostor_said()
+        self.problems += [f"an impostor was told: {text}" for text in self.impostor["H"]]
         if self.strays:
             # Of the self-test: as if all cuts had been such as a lease survives.
             self.harms.shorten(int(0.9 * SURVIVED))
         now = time.monotonic_ns()
+        for number in self.evidence.lost | self.evidence.unwatched:
+            if self.jobs[number][0].family == "child of another user" and not self.jobs[number][1].is_local:
+                # Its lease can't last until another user's process ends.
+                self.evidence.uncovered.setdefault(number, ("another user's process, after its lease", {"root"}))
         courses = {number: self._course(number, now) for number in self.jobs}
         self.evidence.stopped = {number: self.harms.aside(course) for number, course in courses.items()}
         super()._judge()
@@ -255,11 +286,12 @@ class Round(Drive):
         return self
 
     def _course(self, number, now):
-        _, seat, options = self.jobs[number]
+        job, seat, options = self.jobs[number]
         _, ended = self.ends.get(number, (None, now))
         words = self.entered.get(number)
         entered = words and int(words[7])
-        return Course(number, options, seat.name, seat.is_local, self.evidence.spawned[number], ended, entered)
+        return Course(number, options, seat.name, seat.is_local, self.evidence.spawned[number], ended, entered,
+                      frozenset({124} if job.family == "timeout inside" else ()))
 
     def _odd(self, course, code, what):
         text = f"job {course.number} on {course.host} [{course.spawned / 1e9:.6f} … {course.ended / 1e9:.6f}] {what}"
@@ -310,7 +342,7 @@ class Round(Drive):
     def _strangers(self):
         """Processes on the hosts that are no seat. sshd ends its sessions when it likes: what it has started counts."""
         census = Census()
-        own = ("seat", "sshd")
+        own = ("seat", "sshd", "impostor")
         return [(seat.name, each) for seat in self.site.seats for each in census.on(seat.init) if each.name not in own]
 
     def _read_signs(self):

@@ -1,5 +1,6 @@
 """Kills and stops of single processes, on the clients' side and on the semaphore's."""
 
+import contextlib
 import os
 import select
 import signal
@@ -27,6 +28,10 @@ ACTS = {
     "SIGSTOP agent holding": Act.APART,
     "SIGSTOP agent waiting": Act.APART,
     "SIGSTOP relay": Act.BROKEN,
+    "SIGKILL both halves": Act.KILLED,
+    **{kind: Act.TOLD for kind in plan.TOLD if kind.startswith("SIG")},
+    plan.CTRL_Z: Act.APART,
+    plan.RELEASED: Act.RELEASED,
 }
 # Another process of the job may be hit later, too.
 AGAIN = ("link", "relay", "agent waiting")
@@ -47,7 +52,7 @@ class Signals:
 
     def _hit_any(self, fault, until):
         census = self._round.look()
-        found = self._candidates(fault.kind.split(" ", 1)[1], census)
+        found = self._candidates("semq waiting" if fault.kind == plan.CTRL_Z else fault.kind.split(" ", 1)[1], census)
         # Whose it is has to be known.
         found = [(number, process) for number, process in found if number is not None and process]
         if found:
@@ -85,6 +90,15 @@ class Signals:
         if fault.kind in plan.LOCAL_ONLY:
             victims = [front, guardian] + ([worker] if what == "whole tree" else [])
             return self._kill_several(fault, number, victims, beater if what == "whole tree" else None, census)
+        if fault.kind == plan.BOTH_HALVES:
+            return self._forsake(fault, number, [front, guardian], census)
+        if fault.kind == plan.RELEASED:
+            if not self._round.inside(number) or not self._site.bench.init:
+                return False
+            self._begun(fault, time.monotonic_ns(), f"ticket {words[3]}", number, census)
+            self._round.evidence.ended.add(number)
+            self._round.release(number)
+            return True
         if what == "agent holding":
             process = self.holding_agent(census, number)
         else:
@@ -95,6 +109,10 @@ class Signals:
             self._end_beater(beater)
         if not self._signal(fault, process, number, census):
             return False
+        if fault.kind == "SIGTERM semq holding":
+            self._round.evidence.ended.add(number)
+        if fault.kind in plan.TOLD:
+            return True
         if what != "command" and fault.draw["instant"] <= 1:
             self._round.stay(number, fault.draw.get("seconds", 2.0) + 0.5)
         return True
@@ -118,6 +136,8 @@ class Signals:
     # Doing it
 
     def _signal(self, fault, process, number, census):
+        if fault.kind == plan.CTRL_Z:
+            return self._press(fault, process, number, census)
         kind = getattr(signal, fault.kind.split()[0])
         if process.pid in self._standing:
             return False
@@ -186,10 +206,36 @@ class Signals:
         self._begun(fault, time.monotonic_ns(), "all of them", number, census)
         return True
 
+    def _forsake(self, fault, number, victims, census):
+        """Both halves of a remote holder: nobody counts its lease, and it stays until the next is in."""
+        moment = time.monotonic_ns()
+        if not self._round.inside(number) or not self._kill_several(fault, number, victims, None, census):
+            return False
+        self._round.forsake(number, moment, plan.LEASE + 3)
+        return True
+
+    def _press(self, fault, process, number, census):
+        """Ctrl-Z in the job's terminal, and `fg`."""
+        if process.pid in self._standing:
+            return False
+        moment = time.monotonic_ns()
+        try:
+            os.killpg(process.pid, signal.SIGTSTP)
+        except ProcessLookupError:
+            return False
+        what = f"group {process.pid} ({process.name} {process.inner})"
+        harm = self._begun(fault, moment, what, number, census)
+        self._standing[process.pid] = (process.name, harm)
+        self._round._after(fault.draw["seconds"], lambda: self._go_on(process.pid))
+        return True
+
     def _go_on(self, pid):
         name, harm = self._standing.pop(pid, (None, None))
         if name and processes.send(pid, signal.SIGCONT, name):
             self._round._note(time.monotonic_ns(), f"SIGCONT: process {pid} ({name})")
+            if harm and harm.what.startswith(plan.CTRL_Z):
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(pid, signal.SIGCONT)
         if harm and harm.act is Act.APART:
             harm.end = time.monotonic_ns()
 

@@ -18,6 +18,11 @@ class Signs:
         at = job * SIZE
         return max(int.from_bytes(self._memory[at + i : at + i + 8], "little") for i in (0, 8))
 
+    def forsake(self, job):
+        """Its command changes nothing any more."""
+        at = job * SIZE + 24
+        self._memory[at : at + 8] = (1).to_bytes(8, "little")
+
     def stay(self, job, moment):
         """Its command stays inside until then, ns, unless it is ended."""
         at = job * SIZE + 16

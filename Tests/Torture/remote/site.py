@@ -10,16 +10,22 @@ from remote.seat import Seat
 
 SEMAPHORES = "bench"
 USER = "lab"
+STRANGER = 64126
 # A connection that was cut before anybody logged in is not to be taken for a leak.
 GRACE = 8
 CONFIG = [f"LoginGraceTime {GRACE}"]
 
 
 class Site:
-    def __init__(self, folder, binary, program):
+    def __init__(self, folder, binary, program, impostor):
         """`folder` is seen by all hosts at the same path; `program` is the seat's, in it."""
         self.lab = Lab()
         self._program = program
+        self._impostor = impostor
+        self._heard = os.path.join(folder, "impostor.log")
+        open(self._heard, "w").close()
+        os.chmod(self._heard, 0o666)
+        self._impostors = []
         self.seats = []
         self._create(Seat(0, SEMAPHORES, plan.LOCAL, is_local=True), binary, sshd={"config": CONFIG}, see=[folder])
         for number in range(plan.HOSTS):
@@ -44,11 +50,29 @@ class Site:
             shutil.copy(binary, path)
             os.chmod(path, 0o755)
         self.seats.append(seat)
+        if seat.is_local:
+            self._note_root(self.lab.ask(do="words", name=seat.name))
         self._sit_down(seat, about["init"], self.lab.ask(do="words", name=seat.name, user=USER))
 
     def _sit_down(self, seat, init, answer):
         seat.words = answer["words"]
         seat.sit_down(init, seat.words, self._program)
+        if seat.is_local:
+            # After each other boot it is where the agents' folder would be before they are.
+            words = [*self._as_root, self._impostor, self._heard, str(STRANGER), str(seat.boots % 2)]
+            self._impostors.append(subprocess.Popen(words, stdin=subprocess.DEVNULL))
+
+    def _note_root(self, answer):
+        self._as_root = answer["words"]
+
+    def impostor_said(self):
+        """Texts by kind, see impostor.c, since the last call."""
+        found = {"N": [], "K": [], "H": []}
+        with open(self._heard, "r+") as file:
+            for line in file:
+                found[line[0]].append(line[2:].rstrip("\n"))
+            file.truncate(0)
+        return found
 
     def off(self, seat, done):
         """All its processes die; nobody on the network is told. `done` is called when that is so."""
@@ -70,6 +94,8 @@ class Site:
             with open(path, "w") as file:
                 file.write(boot)
             self.lab.post(lambda _: None, do="heal", name=seat.name)
+            if seat.is_local:
+                self.lab.post(self._note_root, do="words", name=seat.name)
             self.lab.post(lambda answer: ready(about["init"], answer), do="words", name=seat.name, user=USER)
 
         def ready(init, answer):
@@ -86,3 +112,5 @@ class Site:
         for seat in self.seats:
             seat.stand_up()
         self.lab.end()
+        for impostor in self._impostors:
+            impostor.wait()
