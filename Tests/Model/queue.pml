@@ -94,7 +94,7 @@ inline look() {
     firstFree = ((hold[0] == NOBODY) -> 0 : 1);
 }
 
-/* MemberPassing.stoppedOnes, by /proc; not under the mutex. */
+/* MemberPassing.stoppedOnes, by /proc; a grant rests on what is seen under the mutex. */
 inline lookForStopped() {
     past = 0;
     for (j : 0 .. WAITERS - 1) {
@@ -176,6 +176,7 @@ next:
         generation[me]++;
         openBook();
         tk[me] = last + 1;
+        lookForStopped();
         look();
         do
         :: askAlive(tk[me], yes); if :: yes -> tk[me]++ :: else -> break fi
@@ -187,7 +188,7 @@ next:
 #endif
         if
         :: ahead == 0 && room -> slot = firstFree; hold[slot] = me; goto record
-        :: else -> lk[me] = WRITE
+        :: else -> past = 0; lk[me] = WRITE
         fi
     }
 #ifdef DRAWN_TWICE
@@ -225,6 +226,7 @@ claim:
     lockMutex();
     atomic {
         openBook();
+        lookForStopped();                                  /* one of them may go on again */
         look();
         if
 #ifndef NOTES_UNREAD
@@ -281,7 +283,7 @@ record:
         for (j : 0 .. WAITERS - 1) {
             if
             :: j != me && lk[j] == WRITE && turn(j) < turn(me) ->
-                assert(past & (1 << j))                    /* the order among those awake when I looked */
+                assert(past & (1 << j))                    /* the order among those awake as of the grant */
             :: else
             fi
         }
