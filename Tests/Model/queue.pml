@@ -6,7 +6,7 @@
  *
  *   WAITERS ROUNDS CHANGES NOTES FAULTS   bounds
  *   A7 A9 NOTES_UNREAD RECORD_LATE            one fault put back in
- *   DRAWN_TWICE HALF_A7                       what was found, see docs/model.md
+ *   DRAWN_TWICE HALF_A7 UNWRITTEN             what was found, see docs/model.md
  */
 #ifndef WAITERS
 #define WAITERS 3
@@ -183,7 +183,12 @@ next:
         od;
         drawn = (tk[me] > drawn -> tk[me] : drawn);
         assert(tk[me] < 8);
-#ifndef DRAWN_TWICE
+#ifdef UNWRITTEN
+        if
+        :: last = tk[me]
+        :: mayFail -> faults++; recordsAreTrue = false
+        fi;
+#elif !defined(DRAWN_TWICE)
         last = tk[me];
 #endif
         if
@@ -192,7 +197,7 @@ next:
         fi
     }
 #ifdef DRAWN_TWICE
-    /* As it is: written after the lock, and if not, nobody asks. */
+    /* As it was: written after the lock, and if not, nobody asks. */
     if
     :: last = tk[me]
     :: mayFail -> atomic { faults++; recordsAreTrue = false }
@@ -291,7 +296,7 @@ record:
         lk[me] = READ;
         past = 0
     }
-#ifdef DRAWN_TWICE
+#if defined(DRAWN_TWICE) || defined(UNWRITTEN)
     if
     :: last = (last > tk[me] -> last : tk[me])
     :: mayFail -> atomic { faults++; recordsAreTrue = false }

@@ -108,7 +108,7 @@ import Testing
         try Replay.check("A7") { replay in
             let first = try replay.holding("first")
             let second = try waiting(replay, "second")
-            try #require(replay.semq("release", "board.queue", "--ticket", "2").status == .exited(0))
+            try #require(replay.semq("release", "board.queue", "--ticket", "2", "--reason", "r").status == .exited(0))
             second.wait()
             try replay.letGo("first")
             first.wait()
@@ -148,7 +148,8 @@ import Testing
             try replay.goOn()
             try #require(
                 Event.happens {
-                    replay.isIn("victim") || status(replay).map { $0.holders.count == 1 && $0.waiting.count == 1 } == true
+                    replay.isIn("victim")
+                        || status(replay).map { $0.holders.count == 1 && $0.waiting.count == 1 } == true
                 })
             let areTwo = replay.isIn("victim")
             for name in ["urgent", "victim"] { try replay.letGo(name) }
@@ -164,7 +165,7 @@ import Testing
             try replay.letGo("first")
             first.wait()
             try #require(Event.happens { replay.hit() != nil }, "\(victim.err)")
-            let release = try replay.start([replay.binary, "release", "board.queue", "--ticket", "2"])
+            let release = try replay.start([replay.binary, "release", "board.queue", "--ticket", "2", "--reason", "r"])
             try #require(Event.happens { replay.sandbox.read("board.queue.history").contains("\"removed\"") })
             try replay.goOn()
             try #require(Event.happens { replay.isIn("victim") || victim.hasEnded })
@@ -182,7 +183,8 @@ import Testing
             let victim = try replay.inject("at", "joined", signal: 0, replay.turn("victim"))
             try #require(Event.happens { replay.hit() != nil }, "\(victim.err)")
             let release = try replay.inject(
-                "at", "asks", signal: 0, report: "release", [replay.binary, "release", "board.queue", "--ticket", "2"])
+                "at", "asks", signal: 0, report: "release",
+                [replay.binary, "release", "board.queue", "--ticket", "2", "--reason", "r"])
             try #require(Event.happens { replay.hit("release") != nil }, "\(release.err)")
             kill(try #require(replay.hit()), SIGKILL)
             try replay.goOn()

@@ -27,7 +27,8 @@ import Testing
         let line = "if kill -0 $(cat pid-first) 2>/dev/null; then touch two; fi; touch in-next"
         let next = try replay.start([replay.binary, "acquire", "-q", "board.queue", "--", "sh", "-c", line])
         try #require(
-            Event.happens { (try? replay.semq("status", "board.queue").out.contains("1 waiting")) == true }, "\(next.err)")
+            Event.happens { (try? replay.semq("status", "board.queue").out.contains("1 waiting")) == true },
+            "\(next.err)")
         return next
     }
 

@@ -46,7 +46,8 @@ package struct Replay {
             try body(Replay(fault, in: parent)), "the fault \(fault) doesn't show: this replays nothing",
             sourceLocation: sourceLocation)
         #expect(
-            try !body(Replay(in: parent)), "without the fault \(fault) the same is seen", sourceLocation: sourceLocation)
+            try !body(Replay(in: parent)), "without the fault \(fault) the same is seen", sourceLocation: sourceLocation
+        )
     }
 
     // MARK: running
