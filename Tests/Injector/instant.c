@@ -4,6 +4,8 @@
 //
 //   claimed      one of its threads has locked a slot without waiting for it (decided under the mutex)
 //   given        it has been given a slot that it waited for, and asks for the mutex
+//   joined       it has locked its ticket to wait with, under the mutex
+//   asks         it asks for the mutex for the first time
 //
 // With the signal 0 it stands still there, and nothing else of it, until there is a file REPORT.go. Writes "hit PID",
 // "fork THREADS" for each fork(2) with the number of threads that there were, and "end exited|signaled NUMBER" to the
@@ -28,6 +30,7 @@
 
 // As in LockSpace.
 static const int64_t mutex = (int64_t)1 << 60, slots = ((int64_t)1 << 60) + (1 << 20), slots_end = slots + 2048;
+static const int64_t tickets = (int64_t)1 << 61, tickets_end = (int64_t)1 << 62;
 
 enum { MOST = 64 };
 static pid_t front, threads[MOST], early[MOST];
@@ -81,6 +84,8 @@ static void await_go(const char *path) {
 
 static bool is_slot(const struct flock *lock) { return lock->l_start >= slots && lock->l_start < slots_end; }
 
+static bool is_ticket(const struct flock *lock) { return lock->l_start >= tickets && lock->l_start < tickets_end; }
+
 /// Whether this stop at a system call is the instant.
 static bool is_instant(pid_t pid, const char *instant) {
     struct __ptrace_syscall_info info = {0};
@@ -97,13 +102,16 @@ static bool is_instant(pid_t pid, const char *instant) {
         struct iovec theirs = {(void *)info.entry.args[2], sizeof calls[index].lock};
         if (process_vm_readv(pid, &ours, 1, &theirs, 1, 0) != (ssize_t)sizeof calls[index].lock) return false;
         calls[index].command = command;
-        return strcmp(instant, "given") == 0 && was_given && calls[index].lock.l_start == mutex;
+        if (calls[index].lock.l_start != mutex || calls[index].lock.l_type != F_WRLCK) return false;
+        return (strcmp(instant, "given") == 0 && was_given) || strcmp(instant, "asks") == 0;
     }
     if (info.op != PTRACE_SYSCALL_INFO_EXIT || calls[index].pid != pid) return false;
     const struct flock *lock = &calls[index].lock;
     int command = calls[index].command;
     calls[index].command = 0;
-    if (command == 0 || info.exit.rval != 0 || lock->l_type != F_WRLCK || !is_slot(lock)) return false;
+    if (command == 0 || info.exit.rval != 0 || lock->l_type != F_WRLCK) return false;
+    if (is_ticket(lock)) return strcmp(instant, "joined") == 0;
+    if (!is_slot(lock)) return false;
     if (command == F_OFD_SETLKW) was_given = true;
     return strcmp(instant, "claimed") == 0 && command == F_OFD_SETLK;
 }

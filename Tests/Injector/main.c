@@ -2,8 +2,9 @@
 //
 // Runs a program and sends SIGNAL to one of its processes as that enters its NUMBER-th system call: to the
 // program itself (role 0), the child that it forks (1) or the child of that one (2). SIGKILL takes effect before the
-// call, SIGSTOP right after it; others are sent as it returns, since a call may not begin with one pending. strace's inject= counts each kind of call for itself and each process alike; this
-// counts all calls of one. Writes "hit PID CALL" and "end exited|signaled NUMBER" to the file REPORT.
+// call, SIGSTOP right after it; others are sent as it returns, since a call may not begin with one pending. With `unlocked`
+// in place of a number it is as the first call returns that unlocks a whole file. strace's inject= counts each kind of call
+// for itself and each process alike; this counts all calls of one. Writes "hit PID CALL" and "end exited|signaled NUMBER" to the file REPORT.
 //
 // `inject at …`: see instant.c.
 #define _GNU_SOURCE
@@ -16,6 +17,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -41,10 +44,20 @@ static void resume(pid_t pid, int role, int signal) {
     else ptrace(role == target && !done ? PTRACE_SYSCALL : PTRACE_CONT, pid, 0, signal);
 }
 
+/// Whether a call gives up all locks of a description, as a release does.
+static int unlocks_all(pid_t pid, const struct __ptrace_syscall_info *info) {
+    struct flock lock;
+    struct iovec ours = {&lock, sizeof lock}, theirs = {(void *)info->entry.args[2], sizeof lock};
+    return info->entry.nr == SYS_fcntl && info->entry.args[1] == F_OFD_SETLK
+        && process_vm_readv(pid, &ours, 1, &theirs, 1, 0) == (ssize_t)sizeof lock && lock.l_type == F_UNLCK
+        && lock.l_start == 0 && lock.l_len == 0;
+}
+
 int main(int argc, char **argv) {
     if (argc < 6) return 2;
     if (strcmp(argv[1], "at") == 0) return inject_at_instant(argv + 2);
     target = atoi(argv[1]);
+    int at_unlock = strcmp(argv[2], "unlocked") == 0;
     long number = atol(argv[2]), count = 0, call = -1;
     pid_t returning = 0;
     int signal = atoi(argv[3]);
@@ -100,9 +113,10 @@ int main(int argc, char **argv) {
         } else if (what == (SIGTRAP | 0x80)) {
             struct __ptrace_syscall_info info = {0};
             ptrace(PTRACE_GET_SYSCALL_INFO, pid, sizeof info, &info);
-            int begins = executed && info.op == PTRACE_SYSCALL_INFO_ENTRY && !done && ++count == number;
+            int begins = executed && info.op == PTRACE_SYSCALL_INFO_ENTRY && !done
+                && (at_unlock ? unlocks_all(pid, &info) : ++count == number);
             if (begins) call = (long)info.entry.nr;
-            if (begins && signal != SIGKILL && signal != SIGSTOP) returning = pid, resume(pid, role, 0);
+            if (begins && (at_unlock || (signal != SIGKILL && signal != SIGSTOP))) returning = pid, resume(pid, role, 0);
             else if (begins || (pid == returning && !done)) {
                 done = 1;
                 dprintf(report, "hit %d %ld\n", pid, call);

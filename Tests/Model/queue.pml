@@ -6,7 +6,7 @@
  *
  *   WAITERS ROUNDS CHANGES NOTES FAULTS   bounds
  *   A7 A9 NOTES_UNREAD RECORD_LATE            one fault put back in
- *   DRAWN_TWICE HALF_A7                       what was found, see docs/model.md
+ *   DRAWN_TWICE HALF_A7 UNWRITTEN             what was found, see docs/model.md
  */
 #ifndef WAITERS
 #define WAITERS 3
@@ -94,7 +94,7 @@ inline look() {
     firstFree = ((hold[0] == NOBODY) -> 0 : 1);
 }
 
-/* MemberPassing.stoppedOnes, by /proc; not under the mutex. */
+/* MemberPassing.stoppedOnes, by /proc; a grant rests on what is seen under the mutex. */
 inline lookForStopped() {
     past = 0;
     for (j : 0 .. WAITERS - 1) {
@@ -176,22 +176,28 @@ next:
         generation[me]++;
         openBook();
         tk[me] = last + 1;
+        lookForStopped();
         look();
         do
         :: askAlive(tk[me], yes); if :: yes -> tk[me]++ :: else -> break fi
         od;
         drawn = (tk[me] > drawn -> tk[me] : drawn);
         assert(tk[me] < 8);
-#ifndef DRAWN_TWICE
+#ifdef UNWRITTEN
+        if
+        :: last = tk[me]
+        :: mayFail -> faults++; recordsAreTrue = false
+        fi;
+#elif !defined(DRAWN_TWICE)
         last = tk[me];
 #endif
         if
         :: ahead == 0 && room -> slot = firstFree; hold[slot] = me; goto record
-        :: else -> lk[me] = WRITE
+        :: else -> past = 0; lk[me] = WRITE
         fi
     }
 #ifdef DRAWN_TWICE
-    /* As it is: written after the lock, and if not, nobody asks. */
+    /* As it was: written after the lock, and if not, nobody asks. */
     if
     :: last = tk[me]
     :: mayFail -> atomic { faults++; recordsAreTrue = false }
@@ -225,6 +231,7 @@ claim:
     lockMutex();
     atomic {
         openBook();
+        lookForStopped();                                  /* one of them may go on again */
         look();
         if
 #ifndef NOTES_UNREAD
@@ -281,7 +288,7 @@ record:
         for (j : 0 .. WAITERS - 1) {
             if
             :: j != me && lk[j] == WRITE && turn(j) < turn(me) ->
-                assert(past & (1 << j))                    /* the order among those awake when I looked */
+                assert(past & (1 << j))                    /* the order among those awake as of the grant */
             :: else
             fi
         }
@@ -289,7 +296,7 @@ record:
         lk[me] = READ;
         past = 0
     }
-#ifdef DRAWN_TWICE
+#if defined(DRAWN_TWICE) || defined(UNWRITTEN)
     if
     :: last = (last > tk[me] -> last : tk[me])
     :: mayFail -> atomic { faults++; recordsAreTrue = false }

@@ -4,7 +4,8 @@
  * signal is the process's: any of its threads takes it that doesn't block it, and all stand still then.
  *
  *   SIGNALS            how often Ctrl-Z and `fg` come
- *   A1                 the watchers don't block it, and the hold isn't verified before the command starts
+ *   A1                 the watchers don't block it, the handler doesn't ask whether the main thread waits, and the hold isn't
+ *                      verified before the command starts
  *   HOLDS_ONLY         with A1: asks for two holders alone, not for a stop with the mutex
  *   A1_FORK            guardian and command are forked while watchers live
  *   A10                whoever finds a hold without its doorbell doesn't wait
@@ -119,25 +120,26 @@ claim:
         fi
     }
     atomic { assert(room(A)); placeA = READ };
+#ifndef A1
+    /* Member.record, stands(): through another description, still under the mutex */
+    if
+    :: hold[slot] != A -> atomic { placeA = WRITE; mutex = NOBODY }; goto look    /* Unheld, takePlaceAnew */
+    :: else
+    fi;
+#endif
     mutex = NOBODY;
     /* granted: SlotWatch goes, which joins its threads */
     atomic { watcher[0] != 2 -> watcher[0] = 0 };
     atomic { watcher[1] != 2 -> watcher[1] = 0 };
-#ifndef A1
-    /* verified through another description */
-    if
-    :: hold[slot] != A -> goto end
-    :: else
-    fi;
-#endif
     runsA = true;
+    /* LocalGrant.takeDoorbell: where somebody stood in front of it at the grant */
+    bell[slot] = (rung[slot] || hold[slot] != A -> bell[slot] : A);
     atomic { assert(hold[slot] == A); runsA = false };            /* believed held is locked */
     atomic {
         hold[slot] = (hold[slot] == A -> NOBODY : hold[slot]);
         bell[slot] = (bell[slot] == A -> NOBODY : bell[slot]);
         placeA = NONE
     }
-end:
     doneA = true
 }
 

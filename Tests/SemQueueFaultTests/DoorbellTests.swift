@@ -24,13 +24,6 @@ import Testing
         return holder
     }
 
-    /// What a process has had of the processors so far, with all its threads.
-    private func processorTime(of pid: pid_t) throws -> Double {
-        let stat = try String(contentsOfFile: "/proc/\(pid)/stat", encoding: .utf8)
-        let fields = try #require(stat.split(separator: ")").last).split(separator: " ")
-        return Double(Int(fields[11])! + Int(fields[12])!) / Double(sysconf(Int32(_SC_CLK_TCK)))
-    }
-
     /// - Parameter concurrency: 1 is a lowered one, where the slots that are held lie beyond it.
     @Test(arguments: [3, 1]) func nobodySpinsInFrontOfIt(_ concurrency: Int) throws {
         for slot in 0..<3 { try #require(stopped.tryLock(.read, LockSpace.doorbell(slot))) }
@@ -47,9 +40,9 @@ import Testing
         // The start and the fork of guardian and command are behind it.
         try #require(
             Event.happens { Processes.guardian(of: next.pid) != nil || !Processes.children(of: next.pid).isEmpty })
-        let before = try processorTime(of: next.pid)
+        let before = Processes.processorTime(of: next.pid)
         sleep(1)
-        let used = try processorTime(of: next.pid) - before
+        let used = Processes.processorTime(of: next.pid) - before
         #expect(used < 0.2, "\(used) s of the processor in one second")
         // Nor does it sleep through the release.
         try sandbox.write("go-c", "")

@@ -52,4 +52,18 @@ package enum Processes {
 
     /// The guardian between a `semq` and its command.
     package static func guardian(of semq: pid_t) -> pid_t? { children(of: semq).first { name($0) == "semq-guardian" } }
+
+    package static func threads(of pid: pid_t) -> Int {
+        (try? FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid)/task"))?.count ?? 0
+    }
+
+    /// What a process has had of the processors so far, with all its threads, in seconds.
+    package static func processorTime(of pid: pid_t) -> Double {
+        guard let stat = try? String(contentsOfFile: "/proc/\(pid)/stat", encoding: .isoLatin1),
+            let end = stat.lastIndex(of: ")")
+        else { return 0 }
+        let fields = stat[end...].dropFirst(2).split(separator: " ").compactMap { Double($0) }
+        // utime and stime; the state, which is no number, is left out.
+        return fields.count > 11 ? (fields[10] + fields[11]) / Double(sysconf(Int32(_SC_CLK_TCK))) : 0
+    }
 }
