@@ -162,17 +162,17 @@ import Testing
 
     @Test func aCommandThatIsToldToEndTakesItsTime() throws {
         let sandbox = try Sandbox()
-        try sandbox.gate("go")
-        let semq = try sandbox.startingShell(
-            "exec semq acquire -q --grace 0.1 q -- sh -c 'trap \"echo told >> log\" TERM; echo $$ > pid; read x < go; read x < go; exit 9'"
-        )
-        let command = try sandbox.pid(in: "pid")
+        let command =
+            "trap 'echo told >> log' TERM; echo $$ > pid; until test -e go; do sleep 0.02; done; echo done >> log; exit 9"
+        try sandbox.write("job", "#!/bin/sh\n\(command)\n", executable: true)
+        let semq = try sandbox.startingShell("exec semq acquire -q --grace 0 q -- ./job")
+        let pid = try sandbox.pid(in: "pid")
         semq.send(SIGTERM)
         #expect(Event.happens { sandbox.lines("log") == ["told"] })
-        try sandbox.open("go")
-        #expect(Processes.isAlive(command) && !semq.hasEnded)
-        try sandbox.open("go")
+        #expect(Processes.isAlive(pid) && !semq.hasEnded)
+        try sandbox.write("go", "")
         #expect(semq.wait().status == .exited(9))
+        #expect(sandbox.lines("log") == ["told", "done"])
     }
 
     @Test func aHangUpOfSemqLeavesThoseWhoIgnoreItTheTurn() throws {
