@@ -1,6 +1,7 @@
 #include "signals.h"
 
 #include <stddef.h>
+#include <unistd.h>
 
 const int semq_deadly[SEMQ_DEADLY] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 
@@ -13,6 +14,8 @@ void semq_handle(int number, void (*handler)(int)) {
 }
 
 void semq_die_of(int number) {
+    // The first process of a pid namespace, as in a container, isn't ended by any of its default actions.
+    if (getpid() == 1) _exit(128 + number);
     signal(number, SIG_DFL);
     raise(number);
 }

@@ -26,6 +26,11 @@ struct Front {
             switch received.signal {
             case Signals.alarm:
                 announcements.tell()
+                // Of pending signals the lowest number is taken first, so all that end a command were before this one.
+                if page.isAsked, !page.isAnswered {
+                    page.isAnswered = true
+                    kill(guardian, Signals.alarm)
+                }
                 // Somebody has a message for whoever holds, which is the guardian.
                 if received.sender != guardian { kill(guardian, Signals.alarm) }
                 if stopWithCommand() { wasStopped = true }

@@ -30,8 +30,10 @@ struct GuardState: Equatable {
         case told(Int32)
         /// The command itself has ended.
         case commandEnded
-        /// A look at what the command has left, once it has ended: whether anything of it keeps the turn.
-        case left(Bool)
+        /// A look at what the command has left, once it has ended.
+        case left(Left)
+        /// Every signal that was sent to `semq` before it was asked has been told.
+        case answered
         /// No process of the command's is left.
         case treeEnded
         /// The permit is gone.
@@ -39,8 +41,18 @@ struct GuardState: Equatable {
         case tick
     }
 
+    enum Left: Equatable {
+        case nobody
+        /// Processes that don't keep the turn.
+        case daemons
+        /// Somebody who keeps the turn.
+        case work
+    }
+
     enum Action: Equatable {
         case none
+        /// Ask `semq` whether a signal has come to it.
+        case ask
         /// Hand the signal to the command.
         case pass(Int32)
         /// Look at what the command has left.
@@ -62,6 +74,12 @@ struct GuardState: Equatable {
     /// `semq` was told to end: what the command leaves behind then is ended too.
     private(set) var isToldToEnd: Bool
     private var isHungUp = false
+    /// When `semq` was asked, and whether it has answered. A SIGTERM to the whole group ends the command before we hear
+    /// of it: daemons are let alone only when it is known that there was none.
+    private var asked: Duration?
+    private var isAnswered = false
+    /// One that is stopped doesn't answer.
+    private static let patience = Duration.seconds(1)
 
     /// - Parameter isToldToEnd: a guardian whose work is taken over had passed SIGTERM on.
     init(until: Until = .session, grace: Duration = .seconds(5), isToldToEnd: Bool = false) {
@@ -79,14 +97,21 @@ struct GuardState: Equatable {
             if isToldToEnd { return end(at: now, within: grace) }
             phase = .staying
             return isHungUp ? .hangUp : .look
-        case (.running, .left), (.running, .tick): return .none
+        case (.running, .left), (.running, .answered), (.running, .tick): return .none
         case (.staying, .told(SIGINT)), (.staying, .told(SIGQUIT)), (.staying, .told(SIGTERM)):
             return end(at: now, within: grace)
         // Who ignores it stays, and keeps the turn.
         case (.staying, .told(SIGHUP)): return .hangUp
-        case (.staying, .left(false)): return .finish
+        case (.staying, .left(.nobody)): return .finish
+        case (.staying, .left(.daemons)) where isAnswered || now - (asked ?? now) >= Self.patience: return .finish
+        case (.staying, .left(.daemons)):
+            defer { asked = asked ?? now }
+            return asked == nil ? .ask : .none
+        case (.staying, .answered):
+            isAnswered = true
+            return .look
         case (.staying, .tick): return .look
-        case (.staying, .told), (.staying, .left(true)), (.staying, .commandEnded): return .none
+        case (.staying, .told), (.staying, .left), (.staying, .commandEnded): return .none
         case (.running, .lost(let grace)), (.staying, .lost(let grace)): return end(at: now, within: grace)
         // Once the turn is being ended, nobody may be granted before the last process of the tree has.
         case (_, .treeEnded): return .finish
@@ -115,7 +140,7 @@ struct GuardState: Equatable {
     func nextTick(at now: Duration, hears: Bool = true) -> Duration {
         switch phase {
         case .running: .seconds(1)
-        case .staying: hears ? .seconds(1) : .milliseconds(200)
+        case .staying: asked != nil && !isAnswered ? .milliseconds(100) : hears ? .seconds(1) : .milliseconds(200)
         case .ending(let killAt): max(.milliseconds(1), min(.milliseconds(100), killAt - now))
         // Who has outlived it for long is in nobody's power here.
         case .killed(let since): min(.seconds(1), max(.milliseconds(20), (now - since) / 10))

@@ -19,12 +19,12 @@ struct Remains {
     ///   - sessions: those that the command was in.
     ///   - now: when this is.
     /// - Returns: whether anything keeps the turn. Where /proc is missing every child does, and the caller has one.
-    mutating func look(in sessions: Set<Int32>, at now: Duration) -> Bool {
+    mutating func look(in sessions: Set<Int32>, at now: Duration) -> GuardState.Left {
         since = since ?? now
-        if ProcessTree.isChildless { return false }
-        guard let found = ProcessTree.left(in: sessions, everySession: everySession) else { return true }
+        if ProcessTree.isChildless { return .nobody }
+        guard let found = ProcessTree.left(in: sessions, everySession: everySession) else { return .work }
         processes = found
-        return !found.isEmpty
+        return found.isEmpty ? .daemons : .work
     }
 
     /// All were killed.

@@ -27,6 +27,8 @@ struct SharedPage {
         var frontStops: Int32
         var commandSession: Int32
         var isToldToEnd: Int32
+        var isAsked: Int32
+        var isAnswered: Int32
     }
 
     private static let size = 1 << 20  // only pages that are touched take memory
@@ -89,6 +91,18 @@ struct SharedPage {
     var isToldToEnd: Bool {
         get { record.pointee.isToldToEnd == 1 }
         nonmutating set { record.pointee.isToldToEnd = newValue ? 1 : 0 }
+    }
+
+    /// The guardian asks whether a signal has come to `semq`.
+    var isAsked: Bool {
+        get { record.pointee.isAsked == 1 }
+        nonmutating set { record.pointee.isAsked = newValue ? 1 : 0 }
+    }
+
+    /// All that had come when it was asked has been handed on.
+    var isAnswered: Bool {
+        get { record.pointee.isAnswered == 1 }
+        nonmutating set { record.pointee.isAnswered = newValue ? 1 : 0 }
     }
 
     /// How often `semq` has handed a signal on, and how many of these times have got to the command: a guardian

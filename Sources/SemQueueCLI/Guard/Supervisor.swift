@@ -12,6 +12,9 @@ struct Supervisor {
     /// Told that the permit is gone, before the tree is ended, or that there is news on the page.
     let hasNews: () -> Void
 
+    /// Wakes `semq`, which has been asked on the page; nil where this is `semq` itself.
+    var askFront: (() -> Void)?
+
     private let tells: Bool
     private var state: GuardState
     private var remains: Remains
@@ -55,7 +58,10 @@ struct Supervisor {
                 state.nextTick(at: now, hears: remains.areHeardOf), nextInspection - now, remains.untilTold(at: now))
             if let received = Signals.next(Signals.supervised, within: max(.milliseconds(1), limit)) {
                 take(received)
-                if received.signal == Signals.alarm { nextInspection = .zero }
+                if received.signal == Signals.alarm {
+                    if page.isAnswered, handle(.answered) == .finish { break }
+                    nextInspection = .zero
+                }
             }
             if handle(.tick) == .finish { break }
             if Duration.sinceBoot() >= nextInspection {
@@ -131,6 +137,8 @@ struct Supervisor {
                     commandHasEnded = true
                     page.commandSession = getsid(pid)
                     page.commandHasEnded = true
+                    // Its own SIGTERM, as that to a whole group: ours may be on its way.
+                    if kind == SEMQ_SIGNALED, number == SIGTERM { _ = state.handle(.told(SIGTERM), at: .sinceBoot()) }
                     if page.outcome == .none {
                         page.outcome = kind == SEMQ_EXITED ? .exited(number) : .signaled(number)
                     }
@@ -152,8 +160,7 @@ struct Supervisor {
 
     /// Looks at what the command has left.
     private mutating func look() -> GuardState.Action {
-        let keepsTurn = remains.look(in: [getsid(0), page.commandSession], at: .sinceBoot())
-        return handle(.left(keepsTurn))
+        handle(.left(remains.look(in: [getsid(0), page.commandSession], at: .sinceBoot())))
     }
 
     /// The kernel hangs up a stopped job that nobody is left to continue, unless one of its processes has a
@@ -210,6 +217,13 @@ struct Supervisor {
         case .none, .finish: break
         case .pass(let signal): pass(signal)
         case .look: return look()
+        case .ask:
+            guard let askFront else {
+                while let received = Signals.next(Signals.supervised, within: .zero) { take(received) }
+                return handle(.answered)
+            }
+            page.isAsked = true
+            askFront()
         case .hangUp:
             _ = look()
             ProcessTree.signal(SIGHUP, remains.processes)
