@@ -70,18 +70,16 @@ static ssize_t read_children(char *text, size_t room) {
     return (ssize_t)total;
 }
 
-int semq_other_children(const int *spared, int count) {
+int semq_children(int *pids, int room) {
     char text[1 << 14];
     if (read_children(text, sizeof text) < 0) return -1;
     int found = 0;
-    char *next = text;
-    for (;;) {
-        char *end;
+    for (char *next = text, *end; found < room; next = end) {
         int pid = (int)strtol(next, &end, 10);
-        if (end == next) return found;
-        next = end;
-        found += !is_among(pid, spared, count);
+        if (end == next) break;
+        pids[found++] = pid;
     }
+    return found;
 }
 
 int semq_kill_children(const int *spared, int count, int kept) {

@@ -63,6 +63,26 @@ import Testing
         inside.wait()
     }
 
+    /// A pid namespace that still sees the /proc of another: the numbers there are other processes'.
+    @Test func whereProcIsAnotherNamespacesWhatIsLeftKeepsTheTurn() throws {
+        guard canRun() else { return }
+        let sandbox = try Sandbox()
+        let work = "until test -e go; do sleep 0.02; done; echo done >> log"
+        let job = "(echo in > in; \(work)) & until test -e in; do sleep 0.02; done"
+        let inside = try sandbox.start([
+            "unshare", "--pid", "--fork", "--kill-child", "/bin/sh", "-c",
+            "\(Sandbox.binary) acquire -q q -- sh -c '\(job)'; until test -e end; do sleep 0.02; done",
+        ])
+        #expect(Event.happens { sandbox.exists("in") })
+        let waiter = try sandbox.start([Sandbox.binary, "acquire", "q", "--", "sh", "-c", "echo next >> log"])
+        #expect(Event.happens { waiter.err.contains("something of it still runs") || sandbox.exists("log") })
+        try sandbox.write("go", "")
+        #expect(waiter.wait().status == .exited(0))
+        #expect(sandbox.lines("log") == ["done", "next"])
+        try sandbox.write("end", "")
+        inside.wait()
+    }
+
     // MARK: root folders
 
     /// A folder that serves as a root: busybox (no glibc), `semq`, and a folder that several share.

@@ -18,7 +18,7 @@ struct Remains {
     /// - Parameters:
     ///   - sessions: those that the command was in.
     ///   - now: when this is.
-    /// - Returns: whether anything keeps the turn. Where /proc is missing every child does, and the caller has one.
+    /// - Returns: whether anything keeps the turn. Where it can't be told every child does, and the caller has one.
     mutating func look(in sessions: Set<Int32>, at now: Duration) -> Bool {
         since = since ?? now
         if ProcessTree.isChildless { return false }
