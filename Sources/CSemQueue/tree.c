@@ -72,32 +72,26 @@ static ssize_t read_children(char *text, size_t room) {
     return (ssize_t)total;
 }
 
-// How many children beside those spared `counts` says yes to, or -1 where /proc doesn't tell.
-static int count_children(const int *spared, int count, bool (*counts)(int pid, int kept), int kept) {
+int semq_children(int *pids, int room) {
     char text[1 << 14];
     if (read_children(text, sizeof text) < 0) return -1;
     int found = 0;
-    for (char *next = text, *end;; next = end) {
+    for (char *next = text, *end; found < room; next = end) {
         int pid = (int)strtol(next, &end, 10);
-        if (end == next) return found;
-        if (!is_among(pid, spared, count)) found += counts(pid, kept);
+        if (end == next) break;
+        pids[found++] = pid;
     }
-}
-
-static bool is_one(int pid, int kept) {
-    (void)pid, (void)kept;
-    return true;
-}
-
-int semq_other_children(const int *spared, int count) { return count_children(spared, count, is_one, 0); }
-
-// Our own child: its number is its own until it is reaped.
-static bool outlives_kill(int pid, int kept) {
-    if (kill(pid, SIGKILL) != 0 || pid == kept) return false;
-    siginfo_t info = {0};
-    return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG) != 0 || info.si_pid == 0;
+    return found;
 }
 
 int semq_kill_children(const int *spared, int count, int kept) {
-    return count_children(spared, count, outlives_kill, kept);
+    enum { MOST = 4096 };
+    int pids[MOST], outlive = 0, found = semq_children(pids, MOST);
+    for (int i = 0; i < found; i++) {
+        // Our own child: its number is its own until it is reaped.
+        if (is_among(pids[i], spared, count) || kill(pids[i], SIGKILL) != 0 || pids[i] == kept) continue;
+        siginfo_t info = {0};
+        outlive += waitid(P_PID, (id_t)pids[i], &info, WEXITED | WNOHANG) != 0 || info.si_pid == 0;
+    }
+    return found < 0 ? -1 : outlive;
 }

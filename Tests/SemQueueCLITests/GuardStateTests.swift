@@ -20,11 +20,11 @@ import Testing
 
     @Test func theTurnLastsUntilNobodyIsLeftOfTheCommand() {
         check([
-            (.tick, .zero, .none), (.commandEnded, .seconds(1), .look), (.left(true), .seconds(1), .none),
-            (.tick, .seconds(2), .look), (.left(true), .seconds(2), .none),
-            (.tick, .seconds(3), .look), (.left(false), .seconds(3), .finish),
+            (.tick, .zero, .none), (.commandEnded, .seconds(1), .look), (.left(.work), .seconds(1), .none),
+            (.tick, .seconds(2), .look), (.left(.work), .seconds(2), .none),
+            (.tick, .seconds(3), .look), (.left(.nobody), .seconds(3), .finish),
         ])
-        check([(.commandEnded, .zero, .look), (.left(true), .zero, .none), (.treeEnded, .seconds(1), .finish)])
+        check([(.commandEnded, .zero, .look), (.left(.work), .zero, .none), (.treeEnded, .seconds(1), .finish)])
     }
 
     @Test func theEndOfTheCommandIsEnoughWhereThatIsAskedFor() {
@@ -46,37 +46,57 @@ import Testing
         check(from: GuardState(isToldToEnd: true), [(.commandEnded, .zero, .terminateTree)])
     }
 
+    /// A SIGTERM to the whole group ends the command before its guardian hears of it from `semq`.
+    @Test func daemonsAreLetAloneOnlyWhereSemqWasNotToldToEnd() {
+        let begin: [Step] = [(.commandEnded, .zero, .look), (.left(.daemons), .zero, .ask)]
+        check(begin + [(.answered, .milliseconds(1), .look), (.left(.daemons), .milliseconds(1), .finish)])
+        check(
+            begin + [
+                (.told(SIGTERM), .milliseconds(1), .terminateTree), (.answered, .milliseconds(1), .none),
+                (.left(.daemons), .milliseconds(2), .none), (.treeEnded, .milliseconds(3), .finish),
+            ])
+    }
+
+    /// One that stands still doesn't keep the turn for ever.
+    @Test func aSemqThatDoesNotAnswerIsNotWaitedForWithoutEnd() {
+        check([
+            (.commandEnded, .seconds(5), .look), (.left(.daemons), .seconds(5), .ask), (.tick, .seconds(5.5), .look),
+            (.left(.daemons), .seconds(5.5), .none), (.tick, .seconds(6), .look),
+            (.left(.daemons), .seconds(6), .finish),
+        ])
+    }
+
     @Test(arguments: [SIGINT, SIGQUIT, SIGUSR1, SIGALRM]) func noOtherSignalEndsWhatIsLeft(_ signal: Int32) {
         check([
             (.told(signal), .zero, .pass(signal)), (.commandEnded, .seconds(1), .look),
-            (.left(true), .seconds(1), .none),
+            (.left(.work), .seconds(1), .none),
         ])
     }
 
     @Test func aHangUpReachesWhatIsLeftAndEndsNobody() {
         check([
             (.told(SIGHUP), .zero, .pass(SIGHUP)), (.commandEnded, .seconds(1), .hangUp),
-            (.left(true), .seconds(1), .none),
+            (.left(.work), .seconds(1), .none),
             (.told(SIGHUP), .seconds(2), .hangUp), (.tick, .seconds(99), .look),
         ])
     }
 
     @Test(arguments: [SIGINT, SIGQUIT, SIGTERM]) func whatIsLeftIsEndedByASignal(_ signal: Int32) {
         check([
-            (.commandEnded, .zero, .look), (.left(true), .zero, .none), (.told(signal), .seconds(9), .terminateTree),
+            (.commandEnded, .zero, .look), (.left(.work), .zero, .none), (.told(signal), .seconds(9), .terminateTree),
             (.tick, .seconds(13), .none), (.tick, .seconds(14), .killTree), (.tick, .seconds(15), .killTree),
             (.treeEnded, .seconds(15), .finish),
         ])
     }
 
     @Test func anyOtherSignalIsNotForWhatIsLeft() {
-        check([(.commandEnded, .zero, .look), (.left(true), .zero, .none), (.told(SIGUSR1), .seconds(1), .none)])
+        check([(.commandEnded, .zero, .look), (.left(.work), .zero, .none), (.told(SIGUSR1), .seconds(1), .none)])
     }
 
     @Test func aLossEndsWhatIsLeftToo() {
         check([
-            (.commandEnded, .zero, .look), (.left(true), .zero, .none),
-            (.lost(grace: .seconds(2)), .seconds(1), .terminateTree), (.left(true), .seconds(2), .none),
+            (.commandEnded, .zero, .look), (.left(.work), .zero, .none),
+            (.lost(grace: .seconds(2)), .seconds(1), .terminateTree), (.left(.work), .seconds(2), .none),
             (.tick, .seconds(3), .killTree), (.treeEnded, .seconds(4), .finish),
         ])
     }

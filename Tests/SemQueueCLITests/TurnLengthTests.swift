@@ -52,6 +52,32 @@ import Testing
         #expect(semq.wait().status == .exited(124))
     }
 
+    /// Who forks and exits is gone when its state is read, and its child is younger than the list of numbers.
+    @Test(arguments: [0, 2000, 20_000]) func aChainOfProcessesKeepsTheTurn(microseconds: Int) throws {
+        let sandbox = try Sandbox()
+        let chain = """
+            #include <fcntl.h>
+            #include <unistd.h>
+            int main(void) {
+                while (access("go", F_OK) != 0) { if (fork() > 0) _exit(0); usleep(\(microseconds)); }
+                write(open("log", O_CREAT | O_APPEND | O_WRONLY, 0644), "done\\n", 5);
+            }
+            """
+        try sandbox.write("chain.c", chain)
+        try #require(sandbox.shell("cc -O1 -o chain chain.c").status == .exited(0))
+        let semq = try sandbox.startingShell("exec semq acquire -q q -- sh -c './chain &'")
+        #expect(
+            Event.happens {
+                sandbox.view("q")?.holders.first?.remark?.contains("of it still runs") == true || semq.hasEnded
+            })
+        let waiter = try sandbox.startingShell("exec semq acquire -q q -- sh -c 'echo next >> log'")
+        #expect(Event.happens { sandbox.view("q")?.waiting.isEmpty == false || sandbox.exists("log") })
+        try sandbox.write("go", "")
+        #expect(waiter.wait().status == .exited(0))
+        #expect(sandbox.lines("log") == ["done", "next"])
+        #expect(semq.wait().status == .exited(0))
+    }
+
     /// A daemon has a session of its own, but what it had started before is in the old one.
     @Test func aProcessOfTheSessionBelowADaemonKeepsTheTurn() throws {
         guard Machine.has(.program("perl", package: "perl")) else { return }
@@ -142,6 +168,16 @@ import Testing
         let sandbox = try Sandbox()
         let (semq, child) = try working(sandbox, "setsid -f $work; exec sleep 60", options: "--grace 0.2")
         semq.send(SIGTERM)
+        #expect(semq.wait().status == .signaled(SIGTERM))
+        #expect(!Processes.isAlive(child))
+        #expect(try sandbox.isFree("q"))
+    }
+
+    /// As `timeout`, a shell's `kill %1` and many a CI send it: the command dies of its own before we have heard of ours.
+    @Test(arguments: 0..<12) func aSignalToTheWholeGroupEndsDaemonsToo(_ round: Int) throws {
+        let sandbox = try Sandbox()
+        let (semq, child) = try working(sandbox, "setsid -f $work; exec sleep 60", options: "--grace 0.2")
+        kill(-semq.pid, SIGTERM)
         #expect(semq.wait().status == .signaled(SIGTERM))
         #expect(!Processes.isAlive(child))
         #expect(try sandbox.isFree("q"))

@@ -25,6 +25,24 @@ import Testing
         #expect(oracle.names.count == 6 && oracle.complaint == nil)
     }
 
+    /// As a container's entry point: the default actions don't end process 1. A job that was cancelled while it waited
+    /// must never start.
+    @Test(arguments: [SIGTERM, SIGINT, SIGHUP, SIGQUIT]) func processOneIsEndedWhileItWaits(_ signal: Int32) throws {
+        guard canRun() else { return }
+        let sandbox = try Sandbox()
+        let holder = try sandbox.starting("acquire", "-q", "board.queue", "--", "sleep", "60")
+        let waiter = try sandbox.start(
+            Self.unshare + [Sandbox.binary, "acquire", "board.queue", "--", "touch", "ran"])
+        #expect(Event.happens { waiter.err.contains("next in line") })
+        let one = try #require(Processes.children(of: waiter.pid).first)
+        kill(one, signal)
+        #expect(waiter.wait().status == .exited(128 + signal), "\(waiter.err)")
+        holder.send(SIGTERM)
+        holder.wait()
+        #expect(!sandbox.exists("ran"))
+        #expect(try sandbox.semq("acquire", "-q", "-n", "board.queue", "--", "true").status == .exited(0))
+    }
+
     /// Both are process 1 of their own; one waits for the other and says so.
     @Test func killingOneInItsNamespaceFreesTheLock() throws {
         guard canRun() else { return }
@@ -60,6 +78,26 @@ import Testing
         #expect(waiter.wait().status == .exited(0))
         #expect(oracle.names == ["holder", "waiter"] && oracle.complaint == nil)
         try sandbox.write("done", "")
+        inside.wait()
+    }
+
+    /// A pid namespace that still sees the /proc of another: the numbers there are other processes'.
+    @Test func whereProcIsAnotherNamespacesWhatIsLeftKeepsTheTurn() throws {
+        guard canRun() else { return }
+        let sandbox = try Sandbox()
+        let work = "until test -e go; do sleep 0.02; done; echo done >> log"
+        let job = "(echo in > in; \(work)) & until test -e in; do sleep 0.02; done"
+        let inside = try sandbox.start([
+            "unshare", "--pid", "--fork", "--kill-child", "/bin/sh", "-c",
+            "\(Sandbox.binary) acquire -q q -- sh -c '\(job)'; until test -e end; do sleep 0.02; done",
+        ])
+        #expect(Event.happens { sandbox.exists("in") })
+        let waiter = try sandbox.start([Sandbox.binary, "acquire", "q", "--", "sh", "-c", "echo next >> log"])
+        #expect(Event.happens { waiter.err.contains("something of it still runs") || sandbox.exists("log") })
+        try sandbox.write("go", "")
+        #expect(waiter.wait().status == .exited(0))
+        #expect(sandbox.lines("log") == ["done", "next"])
+        try sandbox.write("end", "")
         inside.wait()
     }
 

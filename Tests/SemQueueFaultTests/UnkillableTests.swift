@@ -54,6 +54,28 @@ import Testing
         _ = semq.wait()
     }
 
+    /// `hidepid`: what is another user's doesn't show in /proc, not even to its parent.
+    @Test func whatProcHidesKeepsTheTurn() throws {
+        guard canRun, Machine.has(.program("unshare", package: "util-linux")) else { return }
+        let sandbox = try Sandbox()
+        try becomingRoot(sandbox)
+        let work = "echo in > in; until test -e go; do sleep 0.02; done; echo done >> log"
+        try sandbox.write("work", "#!/bin/sh\n\(work)\n", executable: true)
+        let job = "./asroot --reuid 0 --clear-groups ./work & until test -e in; do sleep 0.02; done"
+        let stranger = "setpriv --reuid 64124 --regid 64124 --clear-groups"
+        let inside = try sandbox.start([
+            "unshare", "--pid", "--fork", "--kill-child", "--mount", "/bin/bash", "-c",
+            "mount -t proc -o hidepid=2 proc /proc && exec \(stranger) \(Sandbox.binary) acquire -q q -- sh -c '\(job)'",
+        ])
+        #expect(Event.happens { sandbox.exists("in") }, "\(inside.err)")
+        let waiter = try sandbox.start([Sandbox.binary, "acquire", "q", "--", "sh", "-c", "echo next >> log"])
+        #expect(Event.happens { waiter.err.contains("of it still runs") || sandbox.exists("log") })
+        try sandbox.write("go", "")
+        #expect(waiter.wait().status == .exited(0))
+        #expect(sandbox.lines("log") == ["done", "next"])
+        inside.wait()
+    }
+
     /// Fork, leave the session, exit, without a pause: a walk through /proc finds them gone. With many other processes
     /// that takes longest.
     @Test func aForkStormIsEnded() throws {

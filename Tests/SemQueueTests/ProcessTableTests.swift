@@ -45,6 +45,17 @@ import Testing
         #expect(!torn.isTorn(in: [11]), "another session's is nobody's business")
     }
 
+    /// /proc may hide a child, and a child that has died may have left what came too late to be read.
+    @Test func childrenThatDoNotShowCountAndThoseThatHaveDiedAreNoticed() {
+        let table = ProcessTable([process(20, below: 10), process(21, below: 10, "Z")])
+        let whole = table.adding([20, 22], of: 10) { $0 + 100 }
+        #expect(whole.descendants(of: 10).map(\.pid).sorted() == [20, 22])
+        #expect(whole.processes.last?.session == 122)
+        #expect(table.hasDead(below: 10, except: []))
+        #expect(!table.hasDead(below: 10, except: [21]), "a link is nobody's parent")
+        #expect(!table.hasDead(below: 20, except: []))
+    }
+
     @Test func aNameMayHoldAnything() throws {
         let text = "812 (a) S 1 (b ) R 7 8 9 0 -1 4194304 0 0 0 0 0 0 0 0 20 0 3 0 4711 1 2"
         let process = try #require(Process(812, stat: Array(text.utf8)[...]))

@@ -131,8 +131,9 @@ uint64_t semq_process_start(int pid);
 /// gets it who was given the number since. Returns 0 or errno.
 int semq_signal_process(int pid, uint64_t start, int signal);
 
-/// How many children this process's first thread has beside those spared, or -1 where /proc doesn't tell.
-int semq_other_children(const int *spared, int count);
+/// The children of this process's first thread, those that have ended and weren't reaped too. Returns how many are put
+/// into `pids`, or -1 where /proc doesn't tell.
+int semq_children(int *pids, int room);
 
 /// Kills the children of this process's first thread, but for those spared, and reaps those that have ended, but for
 /// `kept`. Returns how many have not ended yet, or -1 where /proc doesn't tell.

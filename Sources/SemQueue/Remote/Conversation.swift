@@ -165,7 +165,7 @@ final class Conversation {
                 .unreachable,
                 isBrought
                     ? "\(host): there is no semq\(told)"
-                    : "\(host): there is no semq in PATH; install it there, or leave --no-bootstrap out\(told)",
+                    : "\(host): there is no semq in PATH; install it there, or let it be put there (without --no-bootstrap)\(told)",
                 systemError: ENOENT)
         case 126?:
             return SemaphoreError(.unreachable, "\(host): semq can't be executed there\(told)", systemError: EACCES)

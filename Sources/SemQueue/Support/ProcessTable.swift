@@ -45,6 +45,22 @@ package struct ProcessTable {
         return found
     }
 
+    /// The table with children of `root` that it lacks.
+    /// - Parameter session: of each.
+    func adding(_ children: [Int32], of root: Int32, session: (Int32) -> Int32) -> ProcessTable {
+        let known = Set(processes.map(\.pid))
+        let missing = children.filter { !known.contains($0) }
+        return ProcessTable(
+            processes + missing.map { Process(pid: $0, parent: root, session: session($0), name: "a process") })
+    }
+
+    /// Whether a child of `root` has died and wasn't reaped: what it had started since may have come too late to be
+    /// read.
+    /// - Parameter left: children that are left out.
+    func hasDead(below root: Int32, except left: [Int32]) -> Bool {
+        processes.contains { $0.parent == root && !$0.isAlive && !left.contains($0.pid) }
+    }
+
     /// Whether it was read while somebody died: a process of one of the sessions has a parent that isn't there (any
     /// more), so whose descendant it is can't be told.
     package func isTorn(in sessions: Set<Int32>) -> Bool {

@@ -12,39 +12,75 @@ package enum ProcessTree {
     ///
     /// A process that is handed to another parent while /proc is read may be missing: what rests on nobody's being
     /// there takes ``left(in:everySession:)``.
-    /// - Returns: nil where /proc is not mounted.
-    package static func descendants() -> [Process]? { table()?.descendants(of: getpid(), except: Carriers.all) }
+    /// - Returns: nil where /proc is not mounted, or is that of another pid namespace.
+    package static func descendants() -> [Process]? {
+        ownTable(children())?.descendants(of: getpid(), except: Carriers.all)
+    }
 
     /// What is left of a command: its living descendants, which are ours since its end, in one of its sessions.
     /// - Parameters:
     ///   - sessions: those that the command was in.
     ///   - everySession: daemons, which have left them, count too.
-    /// - Returns: nil where /proc is not mounted.
+    /// - Returns: nil where that can't be told: /proc is not mounted, or they come and go faster than it can be read.
     package static func left(in sessions: Set<Int32>, everySession: Bool) -> [Process]? {
-        let carriers = Carriers.all
-        for attempt in 0... {
+        var isSettled = false
+        for look in 0..<looks {
+            let carriers = Carriers.all
+            let before = children()
             guard let table = table() else { return nil }
-            let found = table.descendants(of: getpid(), except: carriers)
+            // Twice, for a list that changes while it is read may lack somebody.
+            let (after, again) = (children(), children())
+            let found = table.adding(again ?? [], of: getpid(), session: getsid)
+                .descendants(of: getpid(), except: carriers)
                 .filter { everySession || sessions.contains($0.session) }
-            // Nobody is only believed twice: whoever is born while /proc is read may have been missed.
-            if !found.isEmpty || attempt > 0 && !table.isTorn(in: sessions) || attempt > 8 { return found }
+            if !found.isEmpty { return found }
+            // Nobody is only believed where nobody came or went meanwhile.
+            isSettled = before == after && after == again && !table.hasDead(below: getpid(), except: carriers)
+            // Where our children aren't told, a second look has to do.
+            if isSettled, before != nil || look > 0, !table.isTorn(in: sessions) { return [] }
         }
-        return []
+        // One that stays torn has parents that /proc hides, such as the session's own.
+        return isSettled ? [] : nil
     }
+
+    private static let looks = 4
 
     /// Whether this process has no child but those that carry our links. Costs one read.
     /// - Returns: false too where that can't be told so cheaply.
     package static var isChildless: Bool {
         let carriers = Carriers.all
         // Twice, for a list that changes while it is read may lack somebody.
-        return (0..<2).allSatisfy { _ in semq_other_children(carriers, Int32(carriers.count)) == 0 }
+        return (0..<2).allSatisfy { _ in children()?.allSatisfy(carriers.contains) ?? false }
+    }
+
+    /// Our children, those that weren't reaped yet too; nil where /proc doesn't tell.
+    private static func children() -> [Int32]? {
+        withUnsafeTemporaryAllocation(of: Int32.self, capacity: mostChildren) { pids in
+            let count = semq_children(pids.baseAddress, Int32(pids.count))
+            return count < 0 ? nil : Array(pids[..<Int(count)])
+        }
+    }
+
+    private static let mostChildren = 2048
+
+    /// The table with those of our children that don't show in it: /proc may hide them (`hidepid`), or have had no file
+    /// to spare for them.
+    private static func ownTable(_ children: [Int32]?) -> ProcessTable? {
+        table()?.adding(children ?? [], of: getpid(), session: getsid)
     }
 
     /// Whether we hear of its end.
     package static func isChild(_ process: Process) -> Bool { process.parent == getpid() }
 
+    /// Whether /proc is mounted, and that of our pid namespace: elsewhere our number is another's, or nobody's.
+    private static let isOurs: Bool = {
+        var text = [UInt8](repeating: 0, count: 16)
+        let count = readlink("/proc/self", &text, text.count)
+        return count > 0 && Int32(String(decoding: text.prefix(count), as: UTF8.self)) == getpid()
+    }()
+
     private static func table() -> ProcessTable? {
-        guard let folder = opendir("/proc") else { return nil }
+        guard isOurs, let folder = opendir("/proc") else { return nil }
         defer { closedir(folder) }
         var processes: [Process] = []
         while let entry = readdir(folder) {
@@ -76,7 +112,7 @@ package enum ProcessTree {
     }
 
     /// Nil where /proc doesn't tell.
-    package static func isStopped(_ pid: Int32) -> Bool? { process(pid).map(\.isStopped) }
+    package static func isStopped(_ pid: Int32) -> Bool? { isOurs ? process(pid).map(\.isStopped) : nil }
 
     /// A zombie isn't.
     package static func isAlive(_ pid: Int32) -> Bool { process(pid)?.isAlive ?? false }

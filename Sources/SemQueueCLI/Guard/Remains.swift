@@ -18,7 +18,7 @@ struct Remains {
     /// - Parameters:
     ///   - sessions: those that the command was in.
     ///   - now: when this is.
-    /// - Returns: whether anything keeps the turn. Where /proc is missing every child does, and the caller has one.
+    /// - Returns: what is left. Where it can't be told every child keeps the turn, and the caller has one.
     mutating func look(in sessions: Set<Int32>, at now: Duration) -> GuardState.Left {
         since = since ?? now
         if ProcessTree.isChildless { return .nobody }

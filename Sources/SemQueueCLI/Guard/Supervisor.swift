@@ -155,7 +155,7 @@ struct Supervisor {
     /// Whether nothing is left but what carries our links. Asked only while a tree is being ended.
     private var isAlone: Bool {
         guard state.phase != .running, state.phase != .staying, !Carriers.all.isEmpty else { return false }
-        return ProcessTree.isChildless || ProcessTree.descendants()?.isEmpty ?? false
+        return ProcessTree.isChildless || ProcessTree.left(in: [], everySession: true)?.isEmpty ?? false
     }
 
     /// Looks at what the command has left.
