@@ -130,7 +130,8 @@ import Testing
             let holder = try holding(replay, way)
             // A later one is a way to it, where the machine was busy.
             let agent = try #require(replay.sandbox.lines("agents").first.flatMap { pid_t($0) })
-            let name = try #require(listensBy(replay, agent), "\(Processes.name(agent)) \(holder.err)")
+            let listens = try listensBy(replay, agent)
+            let name = try #require(listens, "\(Processes.name(agent)) \(holder.err)")
             let next = try next(replay)
             let stranger = ["setpriv", "--reuid", "64123", "--regid", "64123", "--clear-groups"]
             let impostor = try replay.start(stranger + ["/usr/bin/python3", "-c", Self.impostor, name])
