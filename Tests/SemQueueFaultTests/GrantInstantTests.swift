@@ -32,6 +32,9 @@ import Testing
         let first = try replay.holding("first")
         let second = try replay.holding("second")
         let victim = try victim(at: "claimed", SIGTSTP)
+        try #require(
+            Event.happens { Processes.children(of: victim.pid).first.map { Processes.threads(of: $0) == 3 } == true },
+            "it watches no slots")
         try replay.letGo("first")
         #expect(first.wait().status == .exited(0))
         try #require(Event.happens { hit != nil }, "\(victim.err)")

@@ -30,6 +30,13 @@ import Testing
         return victim
     }
 
+    /// Whether the waiter has a thread for each of so many slots, before long.
+    private func watches(_ victim: Running, _ slots: Int) -> Bool {
+        Event.happens {
+            Processes.children(of: victim.pid).first.map { Processes.threads(of: $0) == 1 + slots } == true
+        }
+    }
+
     // MARK: stop.pml
 
     @Test func a1AWatcherTakesTheSignal() throws {
@@ -37,6 +44,7 @@ import Testing
             try #require(replay.semq("set", "board.queue", "--concurrency", "2").status == .exited(0))
             let (first, second) = (try replay.holding("first"), try replay.holding("second"))
             let victim = try victim(replay, at: "claimed", SIGTSTP)
+            try #require(watches(victim, 2), "it watches no slots")
             try replay.letGo("first")
             first.wait()
             try #require(Event.happens { replay.hit() != nil }, "\(victim.err)")
@@ -64,10 +72,7 @@ import Testing
             try #require(replay.semq("set", "board.queue", "--concurrency", "3").status == .exited(0))
             let holders = try ["a", "b", "c"].map { try replay.holding($0) }
             let victim = try victim(replay, at: "claimed", 0)
-            try #require(
-                Event.happens {
-                    Processes.children(of: victim.pid).first.map { Processes.threads(of: $0) == 4 } == true
-                }, "it watches no slots")
+            try #require(watches(victim, 3), "it watches no slots")
             try replay.letGo("b")
             try #require(Event.happens { replay.hit() != nil })
             // What was made ready is gone: another is forked, straight after the grant.
