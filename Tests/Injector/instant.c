@@ -51,17 +51,19 @@ static void resume(pid_t pid, int signal) {
     else ptrace(done ? PTRACE_CONT : PTRACE_SYSCALL, pid, 0, signal);
 }
 
-// One that was joined may take a moment still to be gone: it runs nothing any more (PF_EXITING).
-static bool is_going(const char *thread) {
-    char path[300], text[1024];
+/// Whether a thread is on its way out: who has joined it may go on before the kernel has done away with it.
+static bool is_exiting(const char *thread) {
+    enum { PF_EXITING = 4 };  // of the kernel's <linux/sched.h>
+    char path[300], text[1024], state = 'X';
+    unsigned flags = 0;
     snprintf(path, sizeof path, "/proc/%d/task/%s/stat", front, thread);
-    FILE *file = fopen(path, "r");
+    FILE *file = fopen(path, "re");
     size_t length = file ? fread(text, 1, sizeof text - 1, file) : 0;
     if (file) fclose(file);
     text[length] = 0;
-    char *field = strrchr(text, ')');
-    for (int i = 0; field && i < 7; i++) field = strchr(field + 1, ' ');
-    return !field || strtoul(field, NULL, 10) & 4;
+    const char *rest = strrchr(text, ')');
+    if (!rest || sscanf(rest + 1, " %c %*d %*d %*d %*d %*d %u", &state, &flags) != 2) return true;
+    return state == 'Z' || state == 'X' || (flags & PF_EXITING) != 0;
 }
 
 static int count_threads(void) {
@@ -70,7 +72,7 @@ static int count_threads(void) {
     DIR *folder = opendir(path);
     int count = 0;
     for (struct dirent *entry; folder && (entry = readdir(folder));)
-        count += entry->d_name[0] != '.' && !is_going(entry->d_name);
+        count += entry->d_name[0] != '.' && !is_exiting(entry->d_name);
     if (folder) closedir(folder);
     return count;
 }

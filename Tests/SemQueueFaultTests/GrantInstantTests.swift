@@ -71,7 +71,10 @@ import Testing
         try #require(Event.happens { hit != nil })
         // What was made ready is gone: another is forked, straight after the grant.
         let made = Processes.children(of: try #require(hit))
-        for process in made.flatMap(Processes.children(of:)) + made { kill(process, SIGKILL) }
+        let killed = made.flatMap(Processes.children(of:)) + made
+        for process in killed { kill(process, SIGKILL) }
+        // Until then the start would reach it, and end with it.
+        try #require(Event.happens { !killed.contains(where: Processes.isAlive) })
         try replay.goOn()
         #expect(Event.happens { replay.isIn("victim") }, "\(victim.err)")
         let forks = sandbox.lines("report").filter { $0.hasPrefix("fork") }

@@ -77,7 +77,10 @@ import Testing
             try #require(Event.happens { replay.hit() != nil })
             // What was made ready is gone: another is forked, straight after the grant.
             let made = Processes.children(of: try #require(replay.hit()))
-            for process in made.flatMap(Processes.children(of:)) + made { kill(process, SIGKILL) }
+            let killed = made.flatMap(Processes.children(of:)) + made
+            for process in killed { kill(process, SIGKILL) }
+            // Until then the start would reach it, and end with it.
+            try #require(Event.happens { !killed.contains(where: Processes.isAlive) })
             try replay.goOn()
             try #require(Event.happens { replay.isIn("victim") }, "\(victim.err)")
             for name in ["a", "c", "victim"] { try replay.letGo(name) }
