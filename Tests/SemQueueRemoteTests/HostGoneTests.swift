@@ -23,7 +23,8 @@ import Testing
         #expect(third.said.last == lost, "\(third.said)")
         #expect(Event.happens { next.said.contains("\(lost); queues again") }, "\(next.said)")
         #expect(holder.running.wait().status == .exited(76), "\(holder.said)")
-        let told = #/semq: lab@bench:board.queue: the lock is lost: no answer from the host for [\d.]+ s; .* is told to end/#
+        let told =
+            #/semq: lab@bench:board.queue: the lock is lost: no answer from the host for [\d.]+ s; .* is told to end/#
         #expect(holder.said.last?.wholeMatch(of: told) != nil, "\(holder.said)")
         #expect(try one.processes().allSatisfy { $0.name != "worker" })
 
