@@ -112,6 +112,27 @@ import Testing
         #expect(try !sandbox.semq("history", "q").out.contains("removed"))
     }
 
+    /// It would keep the place, and those behind would wait for somebody who is dead.
+    @Test func aCommandToBeThatStandsStillEndsWithItsSemq() throws {
+        let sandbox = try Sandbox()
+        let holder = try sandbox.holding("q")
+        let waiter = try sandbox.waiting("q", as: "next")
+        var command: pid_t?
+        try #require(
+            Event.happens {
+                command = Processes.guardian(of: waiter.pid).flatMap { Processes.children(of: $0).first }
+                return command != nil
+            }, "nothing was made ready")
+        let stopped = try #require(command)
+        kill(stopped, SIGSTOP)
+        waiter.send(SIGKILL)
+        waiter.wait()
+        #expect(Event.happens { !Processes.isAlive(stopped) })
+        #expect(sandbox.queue("q") { $0.waiting.isEmpty })
+        holder.stop()
+        #expect(!sandbox.exists("log"))
+    }
+
     /// The permits are one description, which three processes share: a guardian whose command-to-be was killed
     /// must not give back what its successor holds.
     @Test func aCommandKilledBeforeItsStartGivesNobodysPermitAway() throws {

@@ -51,10 +51,21 @@ struct Guardian {
     private func waitForStart(_ child: Int32) {
         while !page.isRunning {
             _ = Signals.next([SIGCHLD, Signals.alarm], within: .seconds(1))
-            var status: Int32 = 0
-            guard !page.isRunning, waitpid(child, &status, WNOHANG) != 0 else { continue }
-            // Killed before it went, or just after: `semq` starts another, or tells of this end.
-            if status & 0x7f != 0 { page.outcome = .signaled(status & 0x7f) }
+            // It sees the end of `semq` itself, but where it is stopped: then it would keep a place that nobody takes.
+            if getppid() != front, !page.isRunning { kill(child, SIGKILL) }
+            var pid: Int32 = 0
+            var kind: Int32 = 0
+            var number: Int32 = 0
+            var childless = false
+            guard semq_peek_child(&pid, &kind, &number, &childless) else { continue }
+            guard kind == SEMQ_EXITED || kind == SEMQ_SIGNALED else {
+                semq_reap_child(pid, kind)
+                continue
+            }
+            // Seen before it is reaped: one that was started since, and is over already, has an end to be told.
+            guard !page.isRunning else { return }
+            // Killed before it went: `semq` starts another, or tells of this end.
+            if kind == SEMQ_SIGNALED { page.outcome = .signaled(number) }
             _exit(0)
         }
     }
