@@ -273,6 +273,11 @@ static _Noreturn void beat(struct signs *signs) {
 static pid_t start_beater(struct signs *signs, int slot, int job) {
     int ends[2];
     if (pipe2(ends, O_CLOEXEC) != 0) fail("pipe2");
+    // One that was ended in between would leave a beater behind that nobody knows.
+    sigset_t told, before;
+    sigemptyset(&told);
+    for (int i = 0; i < 3; i++) sigaddset(&told, (int[]){SIGTERM, SIGHUP, SIGINT}[i]);
+    sigprocmask(SIG_BLOCK, &told, &before);
     pid_t between = fork();
     if (between < 0) fail("fork");
     if (between == 0) {
@@ -290,6 +295,7 @@ static pid_t start_beater(struct signs *signs, int slot, int job) {
     close(ends[0]);
     close(ends[1]);
     while (waitpid(between, NULL, 0) < 0 && errno == EINTR) {}
+    sigprocmask(SIG_SETMASK, &before, NULL);
     return beater;
 }
 

@@ -76,7 +76,7 @@ def draw_job(seed, concurrency, number):
     what = dice.random()
     options = []
     if what < 0.3:
-        job.victim, job.section = True, int(dice.uniform(8000, 30000))
+        job.victim, job.section = True, int(dice.uniform(25000, 60000))
         job.daemon = int(dice.uniform(1500, 3500)) if dice.random() < 0.3 else 0
     elif what < 0.33:
         job.daemon = int(dice.uniform(1500, 3500))

@@ -204,6 +204,8 @@ class Signals:
             elif index == 0:
                 return False
         self._begun(fault, time.monotonic_ns(), "all of them", number, census)
+        # On the queue's own host: nobody of ours is left, and such a child has no share in the lock.
+        self._round.evidence.uncovered[number] = ("its lock closed, semq and guardian killed", {"closed"})
         return True
 
     def _forsake(self, fault, number, victims, census):
