@@ -76,7 +76,8 @@ def draw_job(seed, concurrency, number):
     what = dice.random()
     options = []
     if what < 0.3:
-        job.victim, job.section = True, int(dice.uniform(25000, 60000))
+        # The driver learns of it some 20 ms late.
+        job.victim, job.section = True, int(dice.uniform(25000, 60000) * (1 + (concurrency - 1) * 0.5))
         job.daemon = int(dice.uniform(1500, 3500)) if dice.random() < 0.3 else 0
     elif what < 0.33:
         job.daemon = int(dice.uniform(1500, 3500))
