@@ -67,7 +67,7 @@ struct Supervisor {
             if Duration.sinceBoot() >= nextInspection {
                 inspect()
                 nextInspection = .sinceBoot() + .seconds(1)
-                if state.phase == .running, let end = permits.standUntil { nextInspection = min(nextInspection, end) }
+                if isUnderPermit, let end = permits.standUntil { nextInspection = min(nextInspection, end) }
             }
             if isEnding, let killBy = permits.killBy, .sinceBoot() >= killBy { _ = handle(.lost(grace: .zero)) }
             tellOfRemains()
@@ -75,6 +75,9 @@ struct Supervisor {
         permits.release(mayBeDone: takesOver)
         tellNews()
     }
+
+    /// The command, or what it has left, goes on under a permit that stands.
+    private var isUnderPermit: Bool { state.phase == .running || state.phase == .staying }
 
     private var isEnding: Bool {
         if case .ending = state.phase { true } else { false }
@@ -154,7 +157,7 @@ struct Supervisor {
 
     /// Whether nothing is left but what carries our links. Asked only while a tree is being ended.
     private var isAlone: Bool {
-        guard state.phase != .running, state.phase != .staying, !Carriers.all.isEmpty else { return false }
+        guard !isUnderPermit, !Carriers.all.isEmpty else { return false }
         return ProcessTree.isChildless || ProcessTree.left(in: [], everySession: true)?.isEmpty ?? false
     }
 
@@ -180,7 +183,7 @@ struct Supervisor {
         // Whatever comes after a loss is no news any more, but for what has become of the slot where something can't
         // be ended.
         if case .killed = state.phase { tellNews() }
-        guard state.phase == .running || state.phase == .staying else { return }
+        guard isUnderPermit else { return }
         let lost = permits.loss()
         tellNews()
         guard let (grant, loss) = lost else { return }
