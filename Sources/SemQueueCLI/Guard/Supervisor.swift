@@ -141,7 +141,10 @@ struct Supervisor {
                     page.commandSession = getsid(pid)
                     page.commandHasEnded = true
                     // Its own SIGTERM, as that to a whole group: ours may be on its way.
-                    if kind == SEMQ_SIGNALED, number == SIGTERM { _ = state.handle(.told(SIGTERM), at: .sinceBoot()) }
+                    if kind == SEMQ_SIGNALED, number == SIGTERM {
+                        page.isToldToEnd = true
+                        _ = state.handle(.told(SIGTERM), at: .sinceBoot())
+                    }
                     if page.outcome == .none {
                         page.outcome = kind == SEMQ_EXITED ? .exited(number) : .signaled(number)
                     }
