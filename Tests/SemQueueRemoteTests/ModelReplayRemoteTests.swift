@@ -207,6 +207,11 @@ import Testing
             try #require(client.says("ready number=1"), "\(client.running.out)")
             try #require(replay.semq("set", "board.queue", "--pause", "maintenance").status == .exited(0))
             client.send("take number=1")
+            // Not before it was heard: the slot that it was asked about is given back.
+            try #require(
+                Event.happens {
+                    (try? replay.semq("status", "--json", "board.queue").out.contains(#""holders": []"#)) == true
+                })
             // It stays in line, and is asked once more.
             try #require(replay.semq("set", "board.queue", "--resume").status == .exited(0))
             try #require(client.says("ready number=2"), "\(client.running.out)")
