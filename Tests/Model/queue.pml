@@ -7,7 +7,8 @@
  *   WAITERS ROUNDS CHANGES NOTES FAULTS   bounds
  *   A7 A9 NOTES_UNREAD RECORD_LATE            one fault put back in
  *   HOLDS_ONLY                                with A9: asks for two holders alone, not for the order
- *   DRAWN_TWICE HALF_A7 UNWRITTEN             what was found, see docs/model.md
+ *   UNWRITTEN                                 a note is for whoever has the number by now
+ *   DRAWN_TWICE HALF_A7                       with UNWRITTEN: what was found, see docs/model.md
  */
 #ifndef WAITERS
 #define WAITERS 3
@@ -140,6 +141,16 @@ inline openBook() {
 /* A write that fails: the disk is full, or broken. */
 #define mayFail (faults < FAULTS)
 
+/* The header; where it is refused, nobody knows that the number is drawn. */
+inline writeLast() {
+    if
+    :: last = (last > tk[me] -> last : tk[me])
+#ifndef HALF_A7
+    :: mayFail && last < tk[me] -> faults++
+#endif
+    fi
+}
+
 inline lockMutex() { atomic { mutex == NOBODY -> mutex = me } }
 inline unlockMutex() { mutex = NOBODY }
 
@@ -177,32 +188,33 @@ next:
         generation[me]++;
         openBook();
         tk[me] = last + 1;
+        do
+        :: askAlive(tk[me], yes);
+            if
+            :: yes -> tk[me]++
+#ifndef A7
+            :: !yes && noteIsMine -> tk[me]++                  /* Numbering.next */
+            :: !yes && !noteIsMine -> break
+#else
+            :: else -> break
+#endif
+            fi
+        od;
         lookForStopped();
         look();
-        do
-        :: askAlive(tk[me], yes); if :: yes -> tk[me]++ :: else -> break fi
-        od;
         drawn = (tk[me] > drawn -> tk[me] : drawn);
         assert(tk[me] < 8);
-#ifdef UNWRITTEN
-        if
-        :: last = tk[me]
-        :: mayFail -> faults++; recordsAreTrue = false
-        fi;
-#elif !defined(DRAWN_TWICE)
-        last = tk[me];
-#endif
         if
         :: ahead == 0 && room -> slot = firstFree; hold[slot] = me; goto record
-        :: else -> past = 0; lk[me] = WRITE
-        fi
+        :: else -> past = 0
+        fi;
+#ifndef DRAWN_TWICE
+        writeLast();
+#endif
+        lk[me] = WRITE
     }
 #ifdef DRAWN_TWICE
-    /* As it was: written after the lock, and if not, nobody asks. */
-    if
-    :: last = tk[me]
-    :: mayFail -> atomic { faults++; recordsAreTrue = false }
-    fi;
+    writeLast();               /* as it was */
 #endif
     atomic { waits[me] = true; unlockMutex() }
 
@@ -296,14 +308,14 @@ record:
         }
 #endif
         assert(!(noteIsMine && noteFor == me && noteGeneration == generation[me]));  /* taken out, not let in */
+#ifndef DRAWN_TWICE
+        writeLast();
+#endif
         lk[me] = READ;
         past = 0
     }
-#if defined(DRAWN_TWICE) || defined(UNWRITTEN)
-    if
-    :: last = (last > tk[me] -> last : tk[me])
-    :: mayFail -> atomic { faults++; recordsAreTrue = false }
-    fi;
+#ifdef DRAWN_TWICE
+    writeLast();
 #endif
     if
     :: rec[slot] = tk[me] + 1
@@ -388,7 +400,12 @@ active proctype Releaser() {
         fi;
         lockMutex();
         d_step {
+#ifdef UNWRITTEN
             askAlive(number, yes);
+#else
+            /* Administration.standing */
+            yes = (lk[target] != NONE && tk[target] == number && generation[target] == meant);
+#endif
             if
             :: yes && sound -> note = number + 1; noteFor = target; noteGeneration = meant
             :: else

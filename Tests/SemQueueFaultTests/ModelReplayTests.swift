@@ -204,6 +204,34 @@ import Testing
         }
     }
 
+    @Test func aHeaderThatCannotBeWritten() throws {
+        guard Machine.has(.program("strace", package: "strace")) else { return }
+        try Replay.check("unwritten") { replay in
+            let first = try replay.holding("first")
+            // Its record stands, the header behind it was refused: nobody knows that the number is drawn.
+            let victim = try replay.start(
+                [
+                    "strace", "-f", "-qq", "-o", "trace", "-P", replay.sandbox.path("board.queue"), "-e",
+                    "trace=pwrite64",
+                    "-e", "inject=pwrite64:error=ENOSPC:when=2",
+                ] + replay.turn("victim"))
+            try #require(Event.happens { waiting(replay) == 1 }, "\(victim.err)")
+            try #require(replay.sandbox.read("trace").contains("ENOSPC"))
+            let release = try replay.inject(
+                "at", "asks", signal: 0, report: "release",
+                [replay.binary, "release", "board.queue", "--ticket", "2", "--reason", "r"])
+            try #require(Event.happens { replay.hit("release") != nil }, "\(release.err)")
+            for pid in Processes.children(of: victim.pid) { kill(pid, SIGKILL) }
+            try #require(Event.happens { waiting(replay) == 0 })
+            let stranger = try waiting(replay, "stranger")
+            try #require(status(replay)?.waiting.map(\.ticket.number) == [2])
+            try replay.goOn("release")
+            release.wait()
+            victim.wait()
+            return try isEnded(replay, "stranger", stranger, behind: ("first", first))
+        }
+    }
+
     @Test func aRecordThatIsWrittenLate() throws {
         try Replay.check("record-late") { try losesTheNextRecord($0, SIGSTOP) }
     }

@@ -101,4 +101,17 @@ import Testing
         #expect(grant.ticket.number == 3)
         grant.release()
     }
+
+    /// One who waits couldn't write the header: its number is taken all the same, and whoever comes next is behind it.
+    @Test func whoDrewANumberThatWasNotWrittenDownIsAhead() throws {
+        try #require(try bench.attempt()).release()
+        let last = try #require(try bench.header()).lastTicket
+        let waiter = try description
+        let place = LockSpace.placeAndMember(Ticket(priority: 0, number: last + 1))
+        try #require(waiter.tryLock(.write, place))
+        #expect(try bench.attempt() == nil)
+        waiter.unlock(place)
+        let grant = try #require(try bench.attempt())
+        grant.release()
+    }
 }

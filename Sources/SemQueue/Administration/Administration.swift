@@ -89,14 +89,16 @@ package struct Administration: QueueAdministration {
         ticket number: Int64, reason: String, grace: Duration, only turn: SlotRecord?, lost: History.Tail?
     ) throws -> QueueMember? {
         let status = QueueStatus(of: file, through: gate.description)
-        guard case (let ticket, var subject)? = find(number, in: status) else { return nil }
+        guard let found = find(number, in: status) else { return nil }
+        let ticket = found.ticket
+        var subject = found.member
         if let holder = status.holders.first(where: { $0.ticket == ticket }), holder.isOrphaned {
             throw orphaned(holder.party)
         }
         let left = try locked { () -> Bool in
             guard description.isAlive(ticket), turn.map(stands) ?? true else { return false }
-            // Granted since it was looked for: it has begun.
-            if case .waiter(let party) = subject, isHolding(ticket) { subject = .holder(party) }
+            guard let now = standing(found) else { return false }
+            subject = now
             guard let header = Book.header(from: description) else {
                 throw SemaphoreError(.io, "\(file.path): the queue's header is damaged; `semq set` it first")
             }
@@ -118,9 +120,7 @@ package struct Administration: QueueAdministration {
             return true
         }
         guard left else { return nil }
-        switch subject {
-        case .holder(let party), .waiter(let party): wake(party)
-        }
+        wake(subject.party)
         return subject
     }
 
@@ -138,8 +138,37 @@ package struct Administration: QueueAdministration {
         return QueueFile.record(SlotRecord.self, at: line, from: description)?.holder == turn.holder
     }
 
-    private func isHolding(_ ticket: Ticket) -> Bool {
-        QueueStatus(of: file, through: gate.description, withWaiting: false).holders.contains { $0.ticket == ticket }
+    /// Whom a number named as it was looked for, before the mutex.
+    private struct Found {
+        var ticket: Ticket
+        var member: QueueMember
+        /// Since when it held or waited.
+        var since: Timestamp
+        let lookedAt = Timestamp.now()
+    }
+
+    /// What has become of one who was found; under the mutex. A number names nobody for ever: where the header can't be
+    /// written it is drawn again when its first has gone.
+    /// - Returns: nil when somebody else has the number by now.
+    private func standing(_ found: Found) -> QueueMember? {
+        func isSame(_ party: Party) -> Bool {
+            let known = found.member.party
+            return known == .unknown || party == .unknown
+                || (known.pid, known.host, known.user) == (party.pid, party.host, party.user)
+        }
+        let status = QueueStatus(of: file, through: gate.description, withWaiting: false)
+        if let holder = status.holders.first(where: { $0.ticket == found.ticket }) {
+            // A waiter that was granted since it was looked for has begun.
+            if case .holder(let party) = found.member, party != .unknown, holder.party != .unknown {
+                guard holder.since == found.since else { return nil }
+            }
+            return isSame(holder.party) ? .holder(found.member.party) : nil
+        }
+        let record = WaiterLine.record(of: found.ticket, in: Book(file: file, description: description))
+        guard case .waiter(let party) = found.member, let record else { return found.member }
+        // The record of one who wasn't known may have been written anew, and tells of before.
+        let isAsOld = party == .unknown ? record.since <= found.lookedAt : record.since == found.since
+        return isAsOld && isSame(record.party) ? found.member : nil
     }
 
     /// Where nobody is left to be told.
@@ -150,17 +179,19 @@ package struct Administration: QueueAdministration {
                 + "is left to be told; the slot is free when what they had started ends; see: semq doctor \(file.path)")
     }
 
-    private func find(_ number: Int64, in status: QueueStatus) -> (Ticket, QueueMember)? {
+    private func find(_ number: Int64, in status: QueueStatus) -> Found? {
         // What a dead holder has left has no turn to end.
         if let holder = status.holders.first(where: { $0.ticket.number == number && description.isAlive($0.ticket) }) {
-            return (holder.ticket, .holder(holder.party))
+            return Found(ticket: holder.ticket, member: .holder(holder.party), since: holder.since)
         }
         if let waiter = status.waiting.first(where: { $0.ticket.number == number }) {
-            return (waiter.ticket, .waiter(waiter.party))
+            return Found(ticket: waiter.ticket, member: .waiter(waiter.party), since: waiter.since)
         }
         // One that holds, and whose record can't be read.
-        let isUnknown = status.holders.contains { $0.party == .unknown }
-        return isUnknown ? description.living().first { $0.number == number }.map { ($0, .holder(.unknown)) } : nil
+        guard status.holders.contains(where: { $0.party == .unknown }),
+            let ticket = description.living().first(where: { $0.number == number })
+        else { return nil }
+        return Found(ticket: ticket, member: .holder(.unknown), since: Timestamp(0))
     }
 
     /// Saves a member the wait until its next look. The signal is one that is ignored unless asked for,

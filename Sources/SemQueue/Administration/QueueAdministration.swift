@@ -34,4 +34,10 @@ package struct QueueChange: Equatable, Sendable {
 package enum QueueMember: Equatable, Sendable {
     case holder(Party)
     case waiter(Party)
+
+    package var party: Party {
+        switch self {
+        case .holder(let party), .waiter(let party): party
+        }
+    }
 }

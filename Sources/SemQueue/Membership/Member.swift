@@ -170,13 +170,13 @@ struct Member {
                 Ticket(priority: request.priority, number: Numbering.next(after: number, avoiding: named))
             }
             var ticket = nextTicket(header.lastTicket)
+            // Drawn by one who couldn't write the header, or before it was lost; that one is ahead.
+            while own.isAlive(ticket) { ticket = nextTicket(ticket.number) }
             var sight = settledSight(&header, from: ticket, horizon: 1)
             let stopped = sight.hasRoom ? stoppedOnes(from: sight.ahead.first, header) : []
             if !stopped.isEmpty { sight = settledSight(&header, from: ticket, horizon: 1, past: stopped) }
             if sight.ahead.isEmpty, sight.hasRoom {
-                // Whoever holds directly still draws a ticket; a living duplicate can only be left
-                // from before the header was lost.
-                while own.isAlive(ticket) { ticket = nextTicket(ticket.number) }
+                // Whoever holds directly still draws a ticket.
                 header.lastTicket = ticket.number
                 do {
                     if lock(sight.firstFree), let grant = try record(sight.firstFree, ticket, &header, at: .now()) {
