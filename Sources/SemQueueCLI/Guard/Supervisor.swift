@@ -55,7 +55,8 @@ struct Supervisor {
             if reap() == .finish { break }
             let now = Duration.sinceBoot()
             let limit = min(
-                state.nextTick(at: now, hears: remains.areHeardOf), nextInspection - now, remains.untilTold(at: now))
+                state.nextTick(at: now, hears: remains.areHeardOf), nextInspection - now, remains.untilTold(at: now),
+                frontHasMissedIt ? .milliseconds(10) : .seconds(3600))
             if let received = Signals.next(Signals.supervised, within: max(.milliseconds(1), limit)) {
                 take(received)
                 if received.signal == Signals.alarm {
@@ -64,6 +65,7 @@ struct Supervisor {
                 }
             }
             if handle(.tick) == .finish { break }
+            if frontHasMissedIt { stateChanged(nil) }
             if Duration.sinceBoot() >= nextInspection {
                 inspect()
                 nextInspection = .sinceBoot() + .seconds(1)
@@ -78,6 +80,9 @@ struct Supervisor {
 
     /// The command, or what it has left, goes on under a permit that stands.
     private var isUnderPermit: Bool { state.phase == .running || state.phase == .staying }
+
+    /// `semq` has been told that the command goes on just before it stopped with it: it is told again.
+    private var frontHasMissedIt: Bool { !commandIsStopped && page.frontStops }
 
     private var isEnding: Bool {
         if case .ending = state.phase { true } else { false }
@@ -137,6 +142,7 @@ struct Supervisor {
                 default:
                     // Of a child that goes on and ends at once, waitid(2) tells the end only.
                     if commandIsStopped { stateChanged(nil) }
+                    commandIsStopped = false
                     commandHasEnded = true
                     page.commandSession = getsid(pid)
                     page.commandHasEnded = true
@@ -182,7 +188,6 @@ struct Supervisor {
 
     private mutating func inspect() {
         hangUpForsakenJob()
-        if !commandIsStopped, page.frontStops { stateChanged(nil) }
         // Whatever comes after a loss is no news any more, but for what has become of the slot where something can't
         // be ended.
         if case .killed = state.phase { tellNews() }

@@ -384,6 +384,9 @@ class Round(Drive):
     def _damage(self, fault):
         moment = time.monotonic_ns()
         header = damage.damage(self.semq.queue, fault.kind.removeprefix("file "), fault.draw["bytes"])
+        if fault.kind == "file emptied" and self.evidence.headers_lost and moment - self.evidence.headers_lost[-1] < 1e9:
+            # Without a header, and with garbage in it by now, it may have been unusable since; empty it is a new one.
+            self._excuse_unusable(moment)
         self.done[fault.kind] += 1
         self._note(moment, f"{fault.kind}{', header' if header else ''}")
         if header:
@@ -413,7 +416,7 @@ class Round(Drive):
         if code == UNUSABLE:
             # Damaged beyond recognition while nobody stood in the queue: semq refuses to overwrite it. Made empty, it
             # is a new one.
-            self.odd_exits = [odd for odd in self.odd_exits if odd[1] != UNUSABLE or odd[0] < since / 1e9 - 1]
+            self._excuse_unusable(since)
             self.foreign = True
             self.emptied += 1
             os.truncate(self.semq.queue, 0)
@@ -430,6 +433,10 @@ class Round(Drive):
         self.evidence.disturbed.append((since, moment))
         if code != 0 and change[0] in ("--resume", "--concurrency"):
             self.admin.append(change)
+
+    def _excuse_unusable(self, moment):
+        """Up to then the file was one that semq refuses to overwrite."""
+        self.odd_exits = [odd for odd in self.odd_exits if odd[1] != UNUSABLE or odd[0] < moment / 1e9 - 1]
 
     def _is_queue_again(self):
         self.foreign = False
