@@ -251,6 +251,36 @@ import Testing
         #expect(!Processes.isAlive(child))
     }
 
+    /// What is being ended has a long grace; then there is less.
+    @Test(arguments: ["release", "deleted"]) func thereMayBeLessTimeThanTheGrace(_ how: String) throws {
+        let sandbox = try Sandbox()
+        let (semq, child) = try working(sandbox, "$work & wait", options: "--grace 600")
+        let guardian = try #require(Processes.guardian(of: semq.pid))
+        semq.send(SIGTERM)
+        #expect(Event.happens { Processes.children(of: guardian) == [child] }, "the command has ended")
+        if how == "release" {
+            let release = try sandbox.semq("release", "q", "--ticket", "1", "--reason", "drill", "--grace", "0.1")
+            #expect(release.status == .exited(0), "\(release.err)")
+        } else {
+            unlink(sandbox.path("q"))
+        }
+        #expect(semq.wait().status == .signaled(SIGTERM))
+        #expect(!Processes.isAlive(child))
+    }
+
+    /// Nobody has told `semq` to end: what the command leaves is let alone.
+    @Test func aSIGTERMToTheCommandAloneEndsNothingElse() throws {
+        let sandbox = try Sandbox()
+        try sandbox.write(
+            "daemon", "#!/bin/sh\necho > up\nuntil test -e go; do sleep 0.02; done\necho daemon > down\n",
+            executable: true)
+        let (semq, child) = try working(
+            sandbox, "setsid -f ./daemon\n$work &\nuntil test -s child -a -e up; do sleep 0.02; done\nkill -TERM $$")
+        try keepsTurn(sandbox, child)
+        #expect(semq.wait().status == .signaled(SIGTERM))
+        #expect(Event.happens { sandbox.lines("down") == ["daemon"] })
+    }
+
     // MARK: telling it
 
     @Test func peopleAreToldWhatKeepsTheTurn() throws {

@@ -27,6 +27,27 @@ import Testing
         #expect(sandbox.lines("log") == ["in", "asked"])
     }
 
+    /// A name from inside of the folder would follow it.
+    @Test func aFolderThatIsMovedTakesNobodyAlong() throws {
+        let sandbox = try Sandbox()
+        #expect(try sandbox.shell("mkdir lab").status == .exited(0))
+        let holder = try sandbox.startingShell(
+            "cd lab; exec semq acquire -q board.queue -- sh -c 'echo in > in; sleep 600'")
+        #expect(Event.happens { sandbox.exists("lab/in") })
+        let waiter = try sandbox.startingShell("cd lab; exec semq acquire board.queue -- sh -c 'echo $SEMQ_TICKET'")
+        #expect(Event.happens { (try? sandbox.semq("status", "lab/board.queue").out.contains("1 waiting")) == true })
+        #expect(try sandbox.shell("mv lab away; mkdir lab").status == .exited(0))
+        let next = try sandbox.semq("acquire", "-q", "-w", "20", "lab/board.queue", "--", "true")
+        #expect(next.status == .exited(0))
+        #expect(holder.wait().status == .exited(76))
+        let result = waiter.wait()
+        #expect(result.status == .exited(0))
+        #expect(sandbox.lines("lab/board.queue.history").contains { $0.contains("\"granted\"") })
+        #expect(try sandbox.semq("status", "away/board.queue").out.contains("free"))
+        let events = sandbox.lines("lab/board.queue.history").count { $0.contains("\"event\": \"granted\"") }
+        #expect(events == 2, "both the new one and the waiter: \(result.err)")
+    }
+
     /// A command that doesn't heed SIGTERM is killed, and with it what it started.
     @Test func theWholeTreeIsEnded() throws {
         let sandbox = try Sandbox()

@@ -8,6 +8,9 @@ internal import Glibc
 struct QueueFile: Sendable {
     /// As it was given, for messages.
     let path: String
+    /// The same from the root, as of the first opening: a folder that is moved takes the processes along that stand in it,
+    /// and a name from there would follow it.
+    let place: String
     /// Which file the path named when it was opened.
     let identity: Identity
 
@@ -33,6 +36,8 @@ struct QueueFile: Sendable {
         var anyFilesystem = false
         /// Read only: enough to look, not to lock.
         var readOnly = false
+        /// Where to open it, from the root; nil: by its path, from the folder that this process stands in.
+        var place: String?
     }
 
     // MARK: regions, in lines
@@ -67,7 +72,8 @@ struct QueueFile: Sendable {
         guard fstat(descriptor, &info) == 0 else { throw .system(.io, "can't look at", path) }
         guard info.st_mode & S_IFMT == S_IFREG else { throw notRegular(path, info.st_mode) }
         try Filesystem.check(description, path: path, any: options.anyFilesystem)
-        return (QueueFile(path: path, identity: Identity(info)), description, made)
+        let place = options.place ?? fromRoot(path)
+        return (QueueFile(path: path, place: place, identity: Identity(info)), description, made)
     }
 
     /// A description of the file, or nil if there is none at the path.
@@ -79,11 +85,14 @@ struct QueueFile: Sendable {
 
     /// Another description of the same file.
     func reopen(readOnly: Bool = false) throws(SemaphoreError) -> Description {
-        let (file, description, _) = try QueueFile.open(
-            path, Options(create: false, anyFilesystem: true, readOnly: readOnly))
-        guard file.identity == identity else {
-            throw replaced()
+        var options = Options(create: false, anyFilesystem: true, readOnly: readOnly, place: place)
+        if let (file, description, _) = try? QueueFile.open(path, options), file.identity == identity {
+            return description
         }
+        // A folder above it may be closed to us.
+        options.place = nil
+        let (file, description, _) = try QueueFile.open(path, options)
+        guard file.identity == identity else { throw replaced() }
         return description
     }
 
@@ -91,10 +100,10 @@ struct QueueFile: Sendable {
         SemaphoreError(.io, "\(path): the queue file was replaced just now; try again", systemError: ESTALE)
     }
 
-    /// Whether the path still names the file that was opened. What can't be looked at is taken to be there.
+    /// Whether its place still names the file that was opened. What can't be looked at is taken to be there.
     func isInPlace() -> Bool {
         var info = semq_file()
-        let error = semq_look(AT_FDCWD, path, &info)
+        let error = semq_look(AT_FDCWD, place, &info)
         guard error == 0 else { return error != ENOENT && error != ENOTDIR }
         return Identity(device: info.device, inode: info.inode) == identity
     }
@@ -102,22 +111,23 @@ struct QueueFile: Sendable {
     private static func openDescriptor(
         _ path: String, _ options: Options
     ) throws(SemaphoreError) -> (Int32, made: Bool) {
+        let place = options.place ?? path
         // Not blocking, so that a FIFO or a device is refused and not waited for.
         let flags = (options.readOnly ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY
         for _ in 0..<8 {
             // Without O_CREAT first: fs.protected_regular refuses O_CREAT on another user's file in /tmp.
-            let existing = Glibc.open(path, flags)
+            let existing = Glibc.open(place, flags)
             if existing >= 0 { return (existing, false) }
             guard errno == ENOENT else { throw openFailed(path, readOnly: options.readOnly) }
             guard options.create else {
-                let hasFolder = access(parent(of: path), F_OK) == 0
+                let hasFolder = access(parent(of: place), F_OK) == 0
                 let absence = hasFolder ? options.absence : ", and no folder \(parent(of: path))"
                 throw SemaphoreError(.cannotCreate, "\(path): there is no such queue\(absence)", systemError: ENOENT)
             }
-            try checkFolder(of: path, options)
-            let new = Glibc.open(path, flags | O_CREAT | O_EXCL, 0o600)
+            try checkFolder(of: place, options)
+            let new = Glibc.open(place, flags | O_CREAT | O_EXCL, 0o600)
             if new >= 0 {
-                shareLikeFolder(new, path)
+                shareLikeFolder(new, place)
                 return (new, true)
             }
             guard errno == EEXIST else { throw createFailed(path) }

@@ -69,4 +69,7 @@ package enum PermitLoss: Equatable, Sendable {
     case released(by: String, reason: String, grace: Duration)
     /// The host that keeps it can't be reached, or no longer knows of it.
     case cutOff(why: String, grace: Duration)
+
+    /// Between SIGTERM and SIGKILL where the file is gone: whoever comes anew doesn't wait for us.
+    package static let graceOfReplaced = Duration.seconds(5)
 }

@@ -53,7 +53,7 @@ package final class LocalGrant: Grant {
         _ = prove()
         let digest = proof.withLock { $0?.digest } ?? "-"
         let numbers = "\(description.descriptor) \(file.identity.device) \(file.identity.inode) \(digest)"
-        return numbers + "\n" + String(decoding: report, as: UTF8.self) + path
+        return numbers + "\n" + String(decoding: report, as: UTF8.self) + path + "\0" + file.place
     }
 
     /// By which this turn is told from all others of its queue, before a recovery of that and after: its record.
@@ -65,16 +65,19 @@ package final class LocalGrant: Grant {
         let parts = numbers.split(separator: UInt8(ascii: " ")).map { String(decoding: $0, as: UTF8.self) }
         let words = parts.prefix(3).compactMap { UInt64($0) }
         let rest = bytes.dropFirst(numbers.count + 1)
-        guard parts.count == 4, words.count == 3, let record = SlotRecord(line: rest.prefix(Line.length)),
+        let names = rest.dropFirst(Line.length).split(separator: 0).map { String(decoding: $0, as: UTF8.self) }
+        guard parts.count == 4, words.count == 3, names.count == 2,
+            let record = SlotRecord(line: rest.prefix(Line.length)),
             let holder = record.holder
         else {
             return nil
         }
-        let path = String(decoding: rest.dropFirst(Line.length), as: UTF8.self)
+        let (path, place) = (names[0], names[1])
+        let identity = QueueFile.Identity(device: words[1], inode: words[2])
         self.init(
-            file: QueueFile(path: path, identity: QueueFile.Identity(device: words[1], inode: words[2])),
+            file: QueueFile(path: path, place: place, identity: identity),
             description: Description(owning: Int32(words[0])), queue: record.queue, path: path, holder: holder,
-            slot: record.slot, history: History(of: path), told: History.Tail(holder, slot: record.slot),
+            slot: record.slot, history: History(of: place), told: History.Tail(holder, slot: record.slot),
             proof: Proof(digest: parts[3]))
     }
 
@@ -207,9 +210,13 @@ package final class LocalGrant: Grant {
     /// Looks whether the permit still stands, and mends its record. To be asked about once a second.
     package func loss() -> PermitLoss? {
         mend()
-        if let note = Notes.forTicket(ticket, in: description) {
+        let isInPlace = file.isInPlace()
+        // Whoever comes anew knows nothing of the old file: there is no longer grace than that.
+        if let note = Notes.forTicket(ticket, in: description),
+            isInPlace || .milliseconds(note.grace) <= PermitLoss.graceOfReplaced
+        {
             return .released(by: note.by, reason: note.reason, grace: .milliseconds(note.grace))
         }
-        return file.isInPlace() ? nil : .fileReplaced
+        return isInPlace ? nil : .fileReplaced
     }
 }

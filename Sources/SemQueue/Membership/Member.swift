@@ -47,9 +47,11 @@ struct Member {
         clock: @escaping BootTime.Clock = BootTime.clock
     ) throws -> Outcome {
         let deadline = request.limit.flatMap { $0 == .zero ? nil : Duration.monotonic() + $0 }
+        var place: String?
         while true {
             do {
-                let member = try Member(path, request, alarm, observer, deadline, kept, clock)
+                let member = try Member(path, place, request, alarm, observer, deadline, kept, clock)
+                place = member.file.place
                 do {
                     let outcome = try member.run()
                     kept?.keep(member.gate, of: member.file)
@@ -67,8 +69,10 @@ struct Member {
     static func identify(
         _ path: String, _ request: Request, alarm: Alarm, observer: any WaitObserver
     ) throws -> QueueIdentity {
+        var place: String?
         while true {
-            let member = try Member(path, request, alarm, observer, nil, nil, BootTime.clock)
+            let member = try Member(path, place, request, alarm, observer, nil, nil, BootTime.clock)
+            place = member.file.place
             if !member.isStale, let header = Book.header(from: member.own) {
                 return QueueIdentity(queue: header.queue, member.file.identity)
             }
@@ -85,7 +89,8 @@ struct Member {
     struct Removal: Error { var note: Note }
 
     private init(
-        _ path: String, _ request: Request, _ alarm: Alarm, _ observer: any WaitObserver, _ deadline: Duration?,
+        _ path: String, _ place: String?, _ request: Request, _ alarm: Alarm, _ observer: any WaitObserver,
+        _ deadline: Duration?,
         _ kept: KeptOpen?, _ clock: @escaping BootTime.Clock
     ) throws {
         self.path = path
@@ -98,7 +103,8 @@ struct Member {
             (self.file, self.own) = (file, own)
         } else {
             let options = QueueFile.Options(
-                create: !request.existing, absence: ", and --existing makes none", anyFilesystem: request.anyFilesystem)
+                create: !request.existing, absence: ", and --existing makes none", anyFilesystem: request.anyFilesystem,
+                place: place)
             (file, own, _) = try QueueFile.open(path, options)
         }
         do {
@@ -109,7 +115,7 @@ struct Member {
             gate = Gate(description: own)
             isStale = true
         }
-        history = kept?.history ?? History(of: path)
+        history = kept?.history ?? History(of: file.place)
         party = request.behind
     }
 

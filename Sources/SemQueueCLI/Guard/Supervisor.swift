@@ -146,11 +146,6 @@ struct Supervisor {
                     commandHasEnded = true
                     page.commandSession = getsid(pid)
                     page.commandHasEnded = true
-                    // Its own SIGTERM, as that to a whole group: ours may be on its way.
-                    if kind == SEMQ_SIGNALED, number == SIGTERM {
-                        page.isToldToEnd = true
-                        _ = state.handle(.told(SIGTERM), at: .sinceBoot())
-                    }
                     if page.outcome == .none {
                         page.outcome = kind == SEMQ_EXITED ? .exited(number) : .signaled(number)
                     }
@@ -191,13 +186,16 @@ struct Supervisor {
         // Whatever comes after a loss is no news any more, but for what has become of the slot where something can't
         // be ended.
         if case .killed = state.phase { tellNews() }
-        guard isUnderPermit else { return }
+        // Also where it is being ended already: now there may be less time for it.
+        guard isUnderPermit || isEnding else { return }
         let lost = permits.loss()
         tellNews()
         guard let (grant, loss) = lost else { return }
-        page.message = loss.message(at: grant.path)
-        page.outcome = .lost
-        hasNews()
+        if isUnderPermit {
+            page.message = loss.message(at: grant.path)
+            page.outcome = .lost
+            hasNews()
+        }
         _ = handle(.lost(grace: loss.grace))
     }
 
@@ -253,7 +251,7 @@ extension PermitLoss {
     /// Between SIGTERM and SIGKILL for the command's processes.
     var grace: Duration {
         switch self {
-        case .fileReplaced: .seconds(5)
+        case .fileReplaced: Self.graceOfReplaced
         case .released(_, _, let grace), .cutOff(_, let grace): grace
         }
     }
