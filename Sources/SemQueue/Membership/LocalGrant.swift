@@ -52,8 +52,9 @@ package final class LocalGrant: Grant {
     package var handover: String {
         _ = prove()
         let digest = proof.withLock { $0?.digest } ?? "-"
-        let numbers = "\(description.descriptor) \(file.identity.device) \(file.identity.inode) \(digest)"
-        return numbers + "\n" + String(decoding: report, as: UTF8.self) + path + "\0" + file.place
+        let numbers =
+            "\(description.descriptor) \(file.identity.device) \(file.identity.inode) \(path.utf8.count) \(digest)"
+        return numbers + "\n" + String(decoding: report, as: UTF8.self) + path + file.place
     }
 
     /// By which this turn is told from all others of its queue, before a recovery of that and after: its record.
@@ -63,22 +64,22 @@ package final class LocalGrant: Grant {
         let bytes = Array(handover.utf8)
         let numbers = bytes.prefix { $0 != UInt8(ascii: "\n") }
         let parts = numbers.split(separator: UInt8(ascii: " ")).map { String(decoding: $0, as: UTF8.self) }
-        let words = parts.prefix(3).compactMap { UInt64($0) }
+        let words = parts.prefix(4).compactMap { UInt64($0) }
         let rest = bytes.dropFirst(numbers.count + 1)
-        let names = rest.dropFirst(Line.length).split(separator: 0).map { String(decoding: $0, as: UTF8.self) }
-        guard parts.count == 4, words.count == 3, names.count == 2,
-            let record = SlotRecord(line: rest.prefix(Line.length)),
+        guard parts.count == 5, words.count == 4, let record = SlotRecord(line: rest.prefix(Line.length)),
             let holder = record.holder
         else {
             return nil
         }
-        let (path, place) = (names[0], names[1])
+        let names = rest.dropFirst(Line.length)
+        let path = String(decoding: names.prefix(Int(words[3])), as: UTF8.self)
+        let place = String(decoding: names.dropFirst(Int(words[3])), as: UTF8.self)
         let identity = QueueFile.Identity(device: words[1], inode: words[2])
         self.init(
             file: QueueFile(path: path, place: place, identity: identity),
             description: Description(owning: Int32(words[0])), queue: record.queue, path: path, holder: holder,
             slot: record.slot, history: History(of: place), told: History.Tail(holder, slot: record.slot),
-            proof: Proof(digest: parts[3]))
+            proof: Proof(digest: parts[4]))
     }
 
     package func prove() -> String? {

@@ -104,8 +104,14 @@ struct Permits {
         for part in handover {
             let kind = part.prefix { $0 != "\n" }
             let rest = String(part.dropFirst(kind.count + 1))
-            if kind == "grant", let grant = LocalGrant(handover: rest) { grants.append(grant) }
-            if kind == "nested", let descriptor = Int32(rest) { nested.append(Nesting.Nested(descriptor: descriptor)) }
+            if kind == "grant", let grant = LocalGrant(handover: rest) {
+                grants.append(grant)
+            } else if kind == "nested", let descriptor = Int32(rest) {
+                nested.append(Nesting.Nested(descriptor: descriptor))
+            } else {
+                // A guardian without its permits would guard nothing; when it dies of this, `semq` takes over with its own.
+                preconditionFailure("no permit can be read from what was handed over")
+            }
         }
     }
 }
