@@ -98,7 +98,7 @@ struct Member {
             (self.file, self.own) = (file, own)
         } else {
             let options = QueueFile.Options(
-                create: !request.existing, absence: ", and --existing makes none", anyFilesystem: request.anyFilesystem)
+                create: !request.existing, absence: request.absence, anyFilesystem: request.anyFilesystem)
             (file, own, _) = try QueueFile.open(path, options)
         }
         do {
