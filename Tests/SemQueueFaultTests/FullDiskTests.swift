@@ -45,7 +45,8 @@ import Testing
         let queue = "mounted/board.queue"
         let missing = try sandbox.semq("doctor", queue)
         #expect(missing.status == .exited(65))
-        #expect(missing.out.contains(/BAD +file +.*: not there, and mounted: No space left on device/), "\(missing.out)")
+        #expect(
+            missing.out.contains(/BAD +file +.*: not there, and mounted: No space left on device/), "\(missing.out)")
         #expect(try sandbox.semq("acquire", queue, "--", "true").status == .exited(73))
         let doctor = try sandbox.semq("doctor", queue)
         #expect(doctor.status == .exited(65))

@@ -39,7 +39,7 @@ import Testing
         let old = lines.filter { $0.contains(": old") }
         #expect(old.count == 2 && old[0].contains("  granted  "), "\(lines)")
         #expect(
-            old.last?.contains(/  lost        #1 .*: old \(the queue file was deleted or replaced\)$/) == true,
+            old.last?.contains(/lost        #1 .*: old \(the queue file was deleted or replaced\)$/) == true,
             "\(lines)")
         #expect(lines.count { $0.contains("  released  ") && $0.contains(": new") } == 1)
     }

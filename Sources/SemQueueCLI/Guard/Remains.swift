@@ -54,7 +54,9 @@ struct Remains {
 
     /// For how long to sleep at most until there is something to tell.
     func untilTold(at now: Duration) -> Duration {
-        guard told == nil, killedSince != nil || !isOver, let start = killedSince ?? since else { return .seconds(3600) }
+        guard told == nil, killedSince != nil || !isOver, let start = killedSince ?? since else {
+            return .seconds(3600)
+        }
         return max(.zero, start + Self.patience - now)
     }
 
