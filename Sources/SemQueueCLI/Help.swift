@@ -58,7 +58,8 @@ enum Help {
                                         when the turn is over: when the command has ended, nobody
                                         is left in its session (default), or no daemon either
               --grace SECONDS           between SIGTERM and SIGKILL for what a command leaves
-                                        behind that was told to end (default: 5)
+                                        behind that was told to end (default: 5); the command
+                                        itself takes its time, see: timeout -k, semq release
               --any-filesystem          use a file system that is not known to keep locks
           -q, --quiet                   say nothing while waiting
           -v, --verbose                 say more

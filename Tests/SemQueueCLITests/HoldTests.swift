@@ -127,4 +127,31 @@ import Testing
         #expect(bash.sees("code 0"))
         #expect(try sandbox.isFree("q"))
     }
+
+    /// Ctrl-D is the shell's then, and whoever reads what is typed is stopped and heeds no SIGTERM.
+    @Test(arguments: ["kill", "fg"]) func inTheBackgroundTheWaysOutThatAreSaidAreOnes(_ way: String) throws {
+        let sandbox = try Sandbox()
+        let bash = try Pty.bash(in: sandbox)
+        bash.line("semq acquire q &")
+        #expect(bash.sees("semq: held in the background: kill "))
+        #expect(bash.sees(" ends it, or fg and then Ctrl-D\r\n"))
+        let semq = try #require(sandbox.view("q")?.holders.first?.pid)
+        for number in 1...3 {
+            bash.line("echo said $((\(number) + 4))")
+            #expect(bash.sees("said \(number + 4)"))
+        }
+        #expect(try !sandbox.isFree("q"))
+        if way == "kill" {
+            bash.line("kill \(semq); wait \(semq); echo code $?")
+            #expect(bash.sees("code 143"))
+        } else {
+            bash.line("fg")
+            #expect(bash.sees("semq acquire q"))
+            bash.type(Pty.endOfInput)
+            #expect(bash.sees("% "))
+            bash.line("echo code $?")
+            #expect(bash.sees("code 0"))
+        }
+        #expect(try sandbox.isFree("q"))
+    }
 }

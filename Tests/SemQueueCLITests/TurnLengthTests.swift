@@ -146,6 +146,43 @@ import Testing
         #expect(Event.happens { !Processes.isAlive(guardian) })
     }
 
+    /// A killed `semq` can't be asked whether it was told to end, and nobody waits for its answer.
+    @Test func aDaemonHoldsNobodyUpWhereSemqWasKilled() throws {
+        let sandbox = try Sandbox()
+        try sandbox.gate("gate")
+        // The least of several: on a loaded machine one may take long.
+        let times = try (1...3).map { round in
+            let (semq, child) = try working(
+                sandbox, "setsid -f $work; read x < gate; exec date +%s.%N > ended", options: "-m \(round)")
+            defer { kill(child, SIGKILL) }
+            semq.send(SIGKILL)
+            semq.wait()
+            let waiter = try sandbox.startingShell("exec semq acquire -q q -- date +%s.%N")
+            try #require(sandbox.queue("q") { !$0.waiting.isEmpty })
+            try sandbox.open("gate")
+            let granted = try #require(Double(waiter.wait().out.trimmingCharacters(in: .whitespacesAndNewlines)))
+            #expect(Processes.isAlive(child))
+            unlink(sandbox.path("child"))
+            return granted - (try #require(Double(sandbox.lines("ended").last ?? "")))
+        }
+        #expect(try #require(times.min()) < 0.6, "\(times)")
+    }
+
+    /// Daemons are no reason: where one is asked for an answer that stands still, nobody is told that the work goes on.
+    @Test func aDaemonIsNotSaidToKeepTheTurn() throws {
+        let sandbox = try Sandbox()
+        try sandbox.gate("gate")
+        let (semq, child) = try working(sandbox, "setsid -f $work; read x < gate")
+        defer { kill(child, SIGKILL) }
+        semq.send(SIGSTOP)
+        let waiter = try sandbox.waiting("q", as: "next")
+        try sandbox.open("gate")
+        #expect(waiter.wait().status == .exited(0))
+        #expect(!waiter.err.contains("still runs"), "\(waiter.err)")
+        semq.send(SIGCONT)
+        semq.wait()
+    }
+
     // MARK: told to end
 
     /// A CI that cancels. Six of six times the next one was let in beside the child.
@@ -291,7 +328,8 @@ import Testing
         let child = try sandbox.pid(in: "child")
         let sentence = "the command has ended; sh (pid \(child))"
         #expect(semq.says("semq: q: \(sentence)"), "\(semq.err)")
-        #expect(semq.says(" it keeps the turn; Ctrl-C ends it\n"))
+        // No Ctrl-C reaches it: it has no terminal.
+        #expect(semq.says(" it keeps the turn; kill \(semq.pid) (this semq) ends it\n"))
         #expect(sandbox.view("q")?.holders.first?.remark?.hasPrefix(sentence) == true)
         #expect(try sandbox.semq("status", "q").out.contains(sentence))
         let waiter = try sandbox.waiting("q", as: "next")
@@ -344,6 +382,19 @@ import Testing
         #expect(bash.sees("% "))
         bash.line("echo code $?")
         #expect(bash.sees("code 3"))
+        #expect(try sandbox.isFree("q"))
+    }
+
+    /// Ctrl-C is the shell's then.
+    @Test func inTheBackgroundAnotherWayOutIsSaidAndIsOne() throws {
+        let sandbox = try Sandbox()
+        let bash = try Pty.bash(in: sandbox)
+        bash.line("semq acquire --grace 0.2 q -- sh -c 'sh -c \"trap \\\"\\\" INT TERM; sleep 62\" & exit 3' &")
+        #expect(bash.sees("it keeps the turn; kill "))
+        #expect(bash.sees(" (this semq) ends it"))
+        let semq = try #require(sandbox.view("q")?.holders.first?.pid)
+        bash.line("kill \(semq); wait; echo code $?")
+        #expect(bash.sees("code "))
         #expect(try sandbox.isFree("q"))
     }
 

@@ -38,6 +38,26 @@ import Testing
         #expect(doctor.out.hasPrefix("BAD   folder       mounted: No space left on device; no queue"), "\(doctor.out)")
     }
 
+    /// As the acquires that fail do.
+    @Test(arguments: ["4k", "8k", "16k"]) func doctorSaysThatAnEmptyFileCannotBeMadeAQueue(_ size: String) throws {
+        guard Machine.has(.root) else { return }
+        let sandbox = try disk(size)
+        let queue = "mounted/board.queue"
+        let missing = try sandbox.semq("doctor", queue)
+        #expect(missing.status == .exited(65))
+        #expect(
+            missing.out.contains(/BAD +file +.*: not there, and mounted: No space left on device/), "\(missing.out)")
+        #expect(try sandbox.semq("acquire", queue, "--", "true").status == .exited(73))
+        let doctor = try sandbox.semq("doctor", queue)
+        #expect(doctor.status == .exited(65))
+        #expect(
+            doctor.out.contains(/BAD +records +empty, and can't be made a queue: No space left on device/),
+            "\(doctor.out)")
+        #expect(!doctor.out.contains("turns go on"))
+        #expect(try sandbox.shell("mount -o remount,size=1m \(sandbox.path("mounted"))").status == .exited(0))
+        #expect(try sandbox.semq("doctor", queue).status == .exited(0))
+    }
+
     /// The disk fills up at another point each time: between the records of holders, which have their
     /// room from the start, and those of waiters and the history, which have not.
     @Test(arguments: [0, 1, 2, 3, 5]) func queueGoesOnOnAFullDisk(_ freePages: Int) throws {

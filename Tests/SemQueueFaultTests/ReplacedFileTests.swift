@@ -48,6 +48,33 @@ import Testing
         #expect(events == 2, "both the new one and the waiter: \(result.err)")
     }
 
+    /// In the history that the new file goes on with, a turn of the old one is no turn that was given back.
+    @Test func theHistorySaysThatTheTurnWasLost() throws {
+        let sandbox = try Sandbox()
+        let holder = try sandbox.starting("acquire", "-q", "-m", "old", "board.queue", "--", "sleep", "60")
+        #expect(Event.happens { (try? sandbox.semq("status", "board.queue").out.contains("held")) == true })
+        unlink(sandbox.path("board.queue"))
+        #expect(try sandbox.semq("acquire", "-q", "-m", "new", "board.queue", "--", "true").status == .exited(0))
+        #expect(holder.wait().status == .exited(76))
+        let lines = try sandbox.semq("history", "board.queue").out.split(separator: "\n")
+        let old = lines.filter { $0.contains(": old") }
+        #expect(old.count == 2 && old[0].contains("  granted  "), "\(lines)")
+        #expect(
+            old.last?.contains(/lost        #1 .*: old \(the queue file was deleted or replaced\)$/) == true,
+            "\(lines)")
+        #expect(lines.count { $0.contains("  released  ") && $0.contains(": new") } == 1)
+    }
+
+    /// Nor is a history begun for what is gone, by somebody who may be another user.
+    @Test func noHistoryIsMadeForAFileThatIsGone() throws {
+        let sandbox = try Sandbox()
+        let holder = try sandbox.starting("acquire", "-q", "board.queue", "--", "sleep", "60")
+        #expect(Event.happens { (try? sandbox.semq("status", "board.queue").out.contains("held")) == true })
+        #expect(try sandbox.shell("rm board.queue board.queue.history").status == .exited(0))
+        #expect(holder.wait().status == .exited(76))
+        #expect(!sandbox.exists("board.queue.history"))
+    }
+
     /// A command that doesn't heed SIGTERM is killed, and with it what it started.
     @Test func theWholeTreeIsEnded() throws {
         let sandbox = try Sandbox()

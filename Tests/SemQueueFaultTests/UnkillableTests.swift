@@ -54,6 +54,23 @@ import Testing
         _ = semq.wait()
     }
 
+    /// Before anybody tries to end it, and with the way out that is one.
+    @Test func whatIsAnotherUsersIsSaidNotToBeOursToEnd() throws {
+        guard canRun else { return }
+        let sandbox = try Sandbox()
+        try becomingRoot(sandbox)
+        let semq = try asStranger(
+            sandbox,
+            "exec semq acquire q -- sh -c './asroot --reuid 0 --clear-groups sh -c \"echo \\$\\$ > child; exec sleep 60\" & until test -s child; do sleep 0.02; done'"
+        )
+        #expect(Event.happens { sandbox.exists("child") && sandbox.read("child").hasSuffix("\n") }, "\(semq.err)")
+        let child = try #require(pid_t(sandbox.lines("child")[0]))
+        let advice = "it keeps the turn; it is another user's, and not ours to end: sudo kill \(child)\n"
+        #expect(Event.happens { semq.err.contains(advice) }, "\(semq.err)")
+        kill(child, SIGTERM)
+        #expect(semq.wait().status == .exited(0))
+    }
+
     /// `hidepid`: what is another user's doesn't show in /proc, not even to its parent.
     @Test func whatProcHidesKeepsTheTurn() throws {
         guard canRun, Machine.has(.program("unshare", package: "util-linux")) else { return }

@@ -277,7 +277,7 @@ import Testing
         for options in [[], ["--concurrency", "1"]] {
             let new = try semq(client, ["acquire"] + options + ["bench1:new", "--", "true"])
             #expect(new.status == .exited(73), "\(new)")
-            #expect(new.err == "semq: bench1:new: there is no such queue, and --existing makes none\n")
+            #expect(new.err == "semq: bench1:new: there is no such queue, and this key may make none\n")
         }
         #expect(try host.shell("ls /srv/new* 2>/dev/null").out == "")
         #expect(try semq(client, ["acquire", "-q", "bench1:old", "--", "true"]).status == .exited(0))

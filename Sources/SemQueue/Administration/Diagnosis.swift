@@ -110,15 +110,28 @@ package struct Diagnosis {
         }
         if info.st_nlink == 0 { return "has been deleted" }
         var disk = statvfs()
-        let isFull = statvfs(folder, &disk) == 0 && disk.f_blocks > 0 && disk.f_bavail == 0
-        return isFull ? String(cString: strerror(ENOSPC)) : nil
+        guard statvfs(folder, &disk) == 0 else { return nil }
+        let hasNoFile = disk.f_files > 0 && (geteuid() == 0 ? disk.f_ffree : disk.f_favail) == 0
+        return hasNoFile || !hasRoom(disk, for: newQueue) ? String(cString: strerror(ENOSPC)) : nil
     }
+
+    /// - Parameter bytes: what is to be written; one for anything at all.
+    private static func hasRoom(_ disk: statvfs, for bytes: Int = 1) -> Bool {
+        // What a file system reserves is root's; one without blocks doesn't count them.
+        let free = geteuid() == 0 ? disk.f_bfree : disk.f_bavail
+        return disk.f_blocks == 0 || UInt64(free) >= (UInt64(bytes) + UInt64(disk.f_frsize) - 1) / UInt64(disk.f_frsize)
+    }
+
+    private static func hasRoom(_ description: Description, for bytes: Int = 1) -> Bool {
+        var disk = statvfs()
+        return fstatvfs(description.descriptor, &disk) != 0 || hasRoom(disk, for: bytes)
+    }
+
+    private static let newQueue = QueueFile.firstLines(concurrency: 1) * Line.length
 
     private static func absence(of path: String, from folder: String) -> Finding {
         if access(folder, F_OK) != 0 { return bad("file", "\(path): there is no folder \(folder)") }
-        if access(folder, W_OK | X_OK) != 0 {
-            return bad("file", "\(path): not there, and \(folder): \(String(cString: strerror(errno)))")
-        }
+        if let flaw = flaw(of: folder) { return bad("file", "\(path): not there, and \(folder): \(flaw)") }
         return Finding(
             subject: "file", verdict: .note,
             text: "\(path): not there yet; the first acquire makes it in \(QueueStatus.absolute(folder))")
@@ -176,13 +189,19 @@ package struct Diagnosis {
             } catch {
                 return bad("records", error.message)
             }
-            var info = stat()
-            fstat(description.descriptor, &info)
-            return info.st_size == 0
-                ? Finding(subject: "records", verdict: .note, text: "empty: the first acquire makes it a queue")
-                : bad(
+            guard isEmpty(description) else {
+                return bad(
                     "records",
                     "the header is damaged: one at a time until somebody says semq set \(file.path) --concurrency N")
+            }
+            // Who holds it goes on, as at a queue that is there.
+            let isUsed = !description.heldSlots().isEmpty || !description.waiting().isEmpty
+            guard isUsed || hasRoom(description, for: newQueue) else {
+                return bad(
+                    "records",
+                    "empty, and can't be made a queue: \(String(cString: strerror(ENOSPC))); make room on the disk")
+            }
+            return Finding(subject: "records", verdict: .note, text: "empty: the first acquire makes it a queue")
         }
         let origin =
             switch header.origin {
@@ -201,10 +220,14 @@ package struct Diagnosis {
         (try? Book(file: file, description: description).checkIsQueue()) == nil
     }
 
-    /// Nil where there is room.
+    private static func isEmpty(_ description: Description) -> Bool {
+        var info = stat()
+        return fstat(description.descriptor, &info) == 0 && info.st_size == 0
+    }
+
+    /// Nil where there is room, or no queue yet.
     private static func space(_ description: Description) -> Finding? {
-        var info = statvfs()
-        guard fstatvfs(description.descriptor, &info) == 0, info.f_blocks > 0, info.f_bavail == 0 else { return nil }
+        guard !isEmpty(description), !hasRoom(description) else { return nil }
         return Finding(
             subject: "space", verdict: .note,
             text: "\(String(cString: strerror(ENOSPC))): turns go on, but the history has gaps, and who waits may be "

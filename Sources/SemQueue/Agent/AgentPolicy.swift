@@ -58,7 +58,7 @@ package struct AgentPolicy {
         guard let name = request["path"] else { return request }
         var admitted = request
         admitted["path"] = try path(name)
-        if !mayMake { admitted["existing"] = "1" }
+        if !mayMake { admitted["may-not-make"] = "1" }
         return admitted
     }
 

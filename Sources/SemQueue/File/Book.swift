@@ -86,7 +86,7 @@ struct Book {
     /// finds them in place.
     private func make(concurrency: Int) throws(SemaphoreError) -> Header {
         let header = Header(queue: .random(in: 1...(.max)), concurrency: concurrency)
-        let lines = QueueFile.slotLines.lowerBound + concurrency
+        let lines = QueueFile.firstLines(concurrency: concurrency)
         let content = header.line + header.line + Array(repeatElement(Self.blank, count: lines - 2).joined())
         guard !QueueFile.write(content, at: 0, to: description) else { return header }
         let error = SemaphoreError.system(.cannotCreate, "can't write", file.path)

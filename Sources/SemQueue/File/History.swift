@@ -39,10 +39,11 @@ package final class History: Sendable {
         append(event, at: time, Tail(fields))
     }
 
-    func append(_ event: Event, at time: Timestamp, _ tail: Tail) {
+    /// - Parameter makes: begins a history where there is none.
+    func append(_ event: Event, at time: Timestamp, _ tail: Tail, makes: Bool = true) {
         let line = Self.line(event, at: time, tail)
         page.withLock { descriptor in
-            guard isOpen(&descriptor) else { return }
+            guard isOpen(&descriptor, makes: makes) else { return }
             line.withUnsafeBytes { _ = write(descriptor, $0.baseAddress, $0.count) }
         }
     }
@@ -60,8 +61,11 @@ package final class History: Sendable {
             utf8 = (fields.isEmpty ? [] : Array(", ".utf8)) + object.dropFirst() + [UInt8(ascii: "\n")]
         }
 
-        init(_ holder: SlotRecord.Holder, slot: Int) {
-            self.init(History.holder(holder.ticket, holder.party, slot: slot, token: holder.token))
+        /// - Parameter reason: why the turn ended, where it did not as it should.
+        init(_ holder: SlotRecord.Holder, slot: Int, reason: String? = nil) {
+            self.init(
+                History.holder(holder.ticket, holder.party, slot: slot, token: holder.token)
+                    + (reason.map { [("reason", .string($0))] } ?? []))
         }
 
         init(_ holder: QueueStatus.Holder) {
@@ -70,9 +74,9 @@ package final class History: Sendable {
     }
 
     /// Whether the descriptor is that of the page to write on; it is opened anew where that must be.
-    private func isOpen(_ descriptor: inout Int32) -> Bool {
+    private func isOpen(_ descriptor: inout Int32, makes: Bool) -> Bool {
         for _ in 0..<3 {
-            if descriptor < 0 { descriptor = open() }
+            if descriptor < 0 { descriptor = open(makes: makes) }
             var info = semq_file()
             guard descriptor >= 0, semq_look(descriptor, "", &info) == 0 else { return false }
             if info.size < Self.limit, info.links > 0 { return true }
@@ -86,10 +90,10 @@ package final class History: Sendable {
         return false
     }
 
-    private func open() -> Int32 {
+    private func open(makes: Bool) -> Int32 {
         let flags = O_RDWR | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY
         let existing = Glibc.open(path, flags)
-        guard existing < 0, errno == ENOENT else { return existing }
+        guard existing < 0, errno == ENOENT, makes else { return existing }
         let new = Glibc.open(path, flags | O_CREAT, 0o600)
         if new >= 0 { shareLikeQueue(new) }
         return new

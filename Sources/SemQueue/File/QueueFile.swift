@@ -55,6 +55,9 @@ struct QueueFile: Sendable {
     static let remarkLines = proofLines.upperBound..<(proofLines.upperBound + LockSpace.maximumConcurrency)
     static let nestedLines = remarkLines.upperBound..<(remarkLines.upperBound + LockSpace.maximumNested)
 
+    /// How many lines a new queue begins with: room for all records that its holders write.
+    static func firstLines(concurrency: Int) -> Int { slotLines.lowerBound + concurrency }
+
     static func proofLine(ofSlot slot: Int) -> Int {
         (slot < firstProofLines.count ? firstProofLines : proofLines).lowerBound + slot
     }

@@ -194,8 +194,15 @@ package final class LocalGrant: Grant {
         let now = Timestamp.now()
         description.unlockAll()
         // After the unlocking, which somebody waits for; `lines()` of the history puts the events in order.
-        if isOurs { history.append(asLost ? .lost : .released, at: now, told) }
+        if isOurs { tellEnd(at: now, asLost: asLost) }
         return true
+    }
+
+    private func tellEnd(at now: Timestamp, asLost: Bool) {
+        if file.isInPlace() { return history.append(asLost ? .lost : .released, at: now, told) }
+        // The history at the path goes on with the new file, whose turns have numbers of their own.
+        let tail = History.Tail(holder(expires: nil), slot: slot, reason: "the queue file was deleted or replaced")
+        history.append(.lost, at: now, tail, makes: false)
     }
 
     private var recordLine: Int { QueueFile.slotLines.lowerBound + slot }

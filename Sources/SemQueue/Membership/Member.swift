@@ -103,8 +103,7 @@ struct Member {
             (self.file, self.own) = (file, own)
         } else {
             let options = QueueFile.Options(
-                create: !request.existing, absence: ", and --existing makes none", anyFilesystem: request.anyFilesystem,
-                place: place)
+                create: !request.existing, absence: request.absence, anyFilesystem: request.anyFilesystem, place: place)
             (file, own, _) = try QueueFile.open(path, options)
         }
         do {

@@ -11,6 +11,8 @@ package struct Request: Sendable {
     package var limit: Duration?
     /// Refuse to make the queue file.
     package var existing = false
+    /// What is said where there is none then.
+    var absence = ", and --existing makes none"
     /// Use file systems that are not known to keep locks.
     package var anyFilesystem = false
     /// How long a request that doesn't wait stays for the mutex, which is held for microseconds unless

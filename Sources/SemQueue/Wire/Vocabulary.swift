@@ -107,6 +107,8 @@ extension Request {
         concurrency = message.integer("concurrency").map { Int(clamping: $0) }
         limit = message.duration("limit")
         existing = message.flag("existing")
+        // Of the agent's own policy.
+        if message.flag("may-not-make") { (existing, absence) = (true, ", and this key may make none") }
         anyFilesystem = message.flag("any-filesystem")
         guard Ticket.priorities.contains(priority), concurrency.map(Request.concurrencies.contains) ?? true else {
             throw SemaphoreError(.usage, "a request with a priority or concurrency out of range")

@@ -44,7 +44,8 @@ struct HistoryCommand {
         if let user = text("user"), let host = text("host") { words.append("\(user)@\(host)") }
         if let concurrency = text("concurrency") { words.append("to \(concurrency)") }
         if let by = text("by") { words.append("by \(by)") }
-        let why = text("description") ?? text("reason")
+        var why = text("description") ?? text("reason")
+        if let description = text("description"), let reason = text("reason") { why = "\(description) (\(reason))" }
         return "\(text("time") ?? "?")  \(padded)\(words.joined(separator: " "))\(why.map { ": \($0)" } ?? "")"
     }
 }

@@ -36,7 +36,7 @@ struct Guardian {
                 page.commandStop = stop ?? 0
                 tellFront(stop == nil ? SIGCONT : Signals.alarm)
             }, hasNews: { tellFront(Signals.alarm) })
-        supervisor.askFront = { tellFront(Signals.alarm) }
+        supervisor.front = front
         for grant in supervisor.permits.grants { grant.rehearseRelease() }
         supervisor.run()
         // Nobody else would let it go on.

@@ -25,12 +25,17 @@ struct Hold {
             }
         }
         if talks, Terminal.isTerminal(STDIN_FILENO), Terminal.isTerminal(STDERR_FILENO) {
-            Terminal.say("held until Ctrl-D, the end of standard input")
+            Terminal.say(
+                Terminal.isInBackground(STDIN_FILENO)
+                    ? "held in the background: kill \(getpid()) ends it, or fg and then Ctrl-D"
+                    : "held until Ctrl-D, the end of standard input")
         }
         while true {
             tellNews()
             if let lost = endIfLost() { return lost }
-            switch nextEvent(within: .seconds(1), deadly) {
+            // A job in the background that reads what is typed is stopped, and heeds no SIGTERM then.
+            let reads = !Terminal.isInBackground(STDIN_FILENO)
+            switch nextEvent(within: reads ? .seconds(1) : .milliseconds(200), deadly, reads: reads) {
             case .time: continue
             case .closed:
                 permits.release()
@@ -61,10 +66,11 @@ struct Hold {
         case signal(Int32)
     }
 
-    private func nextEvent(within limit: Duration, _ deadly: [Int32]) -> End {
+    /// - Parameter reads: whether the end of standard input counts.
+    private func nextEvent(within limit: Duration, _ deadly: [Int32], reads: Bool) -> End {
         let signals = semq_signal_descriptor(deadly, Int32(deadly.count))
         defer { close(signals) }
-        var sources = [STDIN_FILENO, signals].map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
+        var sources = [reads ? STDIN_FILENO : -1, signals].map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
         guard poll(&sources, 2, Int32(limit.nanoseconds / 1_000_000)) > 0 else { return .time }
         if sources[1].revents != 0, let received = Signals.next(deadly, within: .zero) {
             return .signal(received.signal)

@@ -8,6 +8,8 @@ struct Remains {
     let everySession: Bool
     /// Those that keep the turn, as of the last look.
     private(set) var processes: [Process] = []
+    /// All that is left are daemons, which keep nobody waiting.
+    private var isOver = false
     private var since: Duration?
     private var killedSince: Duration?
     private var refused: [Process] = []
@@ -21,9 +23,11 @@ struct Remains {
     /// - Returns: what is left. Where it can't be told every child keeps the turn, and the caller has one.
     mutating func look(in sessions: Set<Int32>, at now: Duration) -> GuardState.Left {
         since = since ?? now
+        isOver = false
         if ProcessTree.isChildless { return .nobody }
         guard let found = ProcessTree.left(in: sessions, everySession: everySession) else { return .work }
         processes = found
+        isOver = found.isEmpty
         return found.isEmpty ? .daemons : .work
     }
 
@@ -50,7 +54,9 @@ struct Remains {
 
     /// For how long to sleep at most until there is something to tell.
     func untilTold(at now: Duration) -> Duration {
-        guard told == nil, let start = killedSince ?? since else { return .seconds(3600) }
+        guard told == nil, killedSince != nil || !isOver, let start = killedSince ?? since else {
+            return .seconds(3600)
+        }
         return max(.zero, start + Self.patience - now)
     }
 
@@ -62,21 +68,23 @@ struct Remains {
     }
 
     /// What there is to tell that wasn't told yet. Whoever starts one helper after the other is named once.
-    /// - Parameter hasLease: the turn is kept by another host, which gives it on when it hears nothing.
-    mutating func news(commandHasEnded: Bool, hasLease: Bool, at now: Duration) -> Remark? {
+    /// - Parameters:
+    ///   - hasLease: the turn is kept by another host, which gives it on when it hears nothing.
+    ///   - wayOut: how what may be ended by us is ended; asked only where there is something to tell.
+    mutating func news(
+        commandHasEnded: Bool, hasLease: Bool, at now: Duration, wayOut: @autoclosure () -> WayOut
+    ) -> Remark? {
         guard let start = killedSince ?? since, now - start >= Self.patience else { return nil }
         let who = refused.isEmpty ? processes : refused
         let named = Self.named(who)
-        let (what, text, advice): (String, String, String)
+        let (what, text): (String, String)
         if killedSince != nil {
             guard !processes.isEmpty else { return nil }
             what = refused.isEmpty ? "killed, and not ended yet" : "another user's, and not to be ended from here"
             text = "\(named): \(what)"
-            advice = "the turn lasts until it ends" + (hasLease ? Self.butLease : "")
-        } else if commandHasEnded {
+        } else if commandHasEnded, !isOver {
             what = "still runs"
             text = "the command has ended; \(named) of it still runs"
-            advice = "it keeps the turn; Ctrl-C ends it"
         } else {
             return nil
         }
@@ -84,6 +92,13 @@ struct Remains {
         let news = "\(who.first?.pid ?? 0) \(what)"
         guard text != told?.remark, news != told?.what || now - told!.at >= Self.pause else { return nil }
         defer { told = (text, news, now) }
+        // Who may not be signalled is known before anybody tries.
+        let theirs = (killedSince == nil ? ProcessTree.signal(0, processes) : refused).map(\.pid)
+        let advice =
+            killedSince == nil
+            ? "it keeps the turn; \((theirs.isEmpty ? wayOut() : .otherUser(theirs)).advice)"
+            : "the turn lasts until it ends" + (hasLease ? Self.butLease : "")
+                + (theirs.isEmpty ? "" : "; \(WayOut.command(theirs)) ends it")
         return Remark(text: text, advice: advice, isNews: told == nil || killedSince != nil && news != told?.what)
     }
 

@@ -12,8 +12,8 @@ struct Supervisor {
     /// Told that the permit is gone, before the tree is ended, or that there is news on the page.
     let hasNews: () -> Void
 
-    /// Wakes `semq`, which has been asked on the page; nil where this is `semq` itself.
-    var askFront: (() -> Void)?
+    /// The process that the shell sees, `semq`: this one, or our parent for as long as that lives.
+    var front = getpid()
 
     private let tells: Bool
     private var state: GuardState
@@ -64,6 +64,7 @@ struct Supervisor {
                     nextInspection = .zero
                 }
             }
+            if page.isAsked, !page.isAnswered, !isFrontThere, answer() == .finish { break }
             if handle(.tick) == .finish { break }
             if frontHasMissedIt { stateChanged(nil) }
             if Duration.sinceBoot() >= nextInspection {
@@ -86,6 +87,15 @@ struct Supervisor {
 
     private var isEnding: Bool {
         if case .ending = state.phase { true } else { false }
+    }
+
+    private var isFrontThere: Bool { front != getpid() && getppid() == front }
+
+    /// In the place of a `semq` that is dead, or is this process: what it was told has come here by now.
+    private mutating func answer() -> GuardState.Action {
+        while let received = Signals.next(Signals.forwarded, within: .zero) { take(received) }
+        page.isAnswered = true
+        return handle(.answered)
     }
 
     private mutating func handle(_ event: GuardState.Event) -> GuardState.Action {
@@ -211,13 +221,20 @@ struct Supervisor {
 
     /// Those who wait, and the person at the terminal, are told what keeps the turn.
     private mutating func tellOfRemains() {
+        let front = front
         let hasLease = permits.grants.contains { $0.descriptor == nil }
         guard
-            let remark = remains.news(commandHasEnded: commandHasEnded, hasLease: hasLease, at: .sinceBoot())
+            let remark = remains.news(
+                commandHasEnded: commandHasEnded, hasLease: hasLease, at: .sinceBoot(), wayOut: Self.wayOut(of: front))
         else { return }
         for grant in permits.grants { grant.remark(remark.text) }
         guard tells, remark.isNews, let path = permits.grants.first?.path else { return }
         tell(["\(path): \(remark.text); \(remark.advice)"])
+    }
+
+    private static func wayOut(of front: Int32) -> WayOut {
+        if OnBehalf.current != nil { return .elsewhere }
+        return Terminal.isInForeground(front) ? .terminal : .signal(semq: front)
     }
 
     private mutating func perform(_ action: GuardState.Action) -> GuardState.Action {
@@ -227,12 +244,9 @@ struct Supervisor {
         case .pass(let signal): pass(signal)
         case .look: return look()
         case .ask:
-            guard let askFront else {
-                while let received = Signals.next(Signals.supervised, within: .zero) { take(received) }
-                return handle(.answered)
-            }
             page.isAsked = true
-            askFront()
+            guard isFrontThere else { return answer() }
+            kill(front, Signals.alarm)
         case .hangUp:
             _ = look()
             ProcessTree.signal(SIGHUP, remains.processes)

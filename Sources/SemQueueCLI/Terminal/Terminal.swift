@@ -42,6 +42,21 @@ enum Terminal {
     /// Whether the terminal is ours just now: a background job that redraws a line spoils the prompt.
     static func isForeground(_ descriptor: Int32) -> Bool { tcgetpgrp(descriptor) == getpgrp() }
 
+    /// Whether Ctrl-C at its terminal reaches a process of our session just now.
+    static func isInForeground(_ process: Int32) -> Bool {
+        // Whatever its streams are: the signal comes from the terminal of the session.
+        let terminal = open("/dev/tty", O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK)
+        guard terminal >= 0 else { return false }
+        defer { close(terminal) }
+        return tcgetpgrp(terminal) == getpgid(process)
+    }
+
+    /// Whether a terminal is that of our session, and another job's just now: who reads it is stopped.
+    static func isInBackground(_ descriptor: Int32) -> Bool {
+        let group = tcgetpgrp(descriptor)
+        return group > 0 && group != getpgrp()
+    }
+
     /// Columns of the terminal, 80 where it doesn't say.
     static func width(_ descriptor: Int32) -> Int {
         let columns = size(descriptor).columns
