@@ -234,7 +234,7 @@ import Testing
         let error = #expect(throws: SSHError.self) { try resolve("Host bench\nBogus yes", user: "ann", port: 2222) }
         let file = workshop.path("config")
         #expect(
-            error?.message == "`ssh -F \(file) -G -T -l ann -p 2222 -- bench` fails: "
+            error?.message == "`ssh -F \(file) -G -N -T -l ann -p 2222 -- bench` fails: "
                 + "\(file): line 2: Bad configuration option: bogus; \(file): terminating, 1 bad configuration options")
         #expect(error?.phase == .configuration)
         #expect(error?.host == "bench")
@@ -250,7 +250,7 @@ import Testing
         let error = #expect(throws: SSHError.self) {
             try SSHConfiguration.resolve(SSHDestination(host: "bench"), program: [program], account: account)
         }
-        #expect(error?.message == "`\(program) -G -T -- bench` fails: \(said)")
+        #expect(error?.message == "`\(program) -G -N -T -- bench` fails: \(said)")
     }
 
     @Test func aProgramThatHangs() throws {
@@ -261,7 +261,7 @@ import Testing
         }
         #expect(error?.kind == .timedOut)
         #expect(
-            error?.message == "`\(program) -G -T -- bench` did not answer within 0.2 seconds: "
+            error?.message == "`\(program) -G -N -T -- bench` did not answer within 0.2 seconds: "
                 + "does a `Match exec` in ssh's configuration hang?")
     }
 

@@ -47,6 +47,25 @@ import Testing
         #expect(scene.becomesFree())
     }
 
+    /// Somebody clears /tmp there, and then the connection breaks.
+    @Test(arguments: ["find /tmp/semq-* -type s -delete", "rm -rf /tmp/semq-*"])
+    func theAgentsSocketIsTakenAway(_ cleaning: String) throws {
+        let holder = try scene.holding("a", on: one, Self.steady)
+        let next = try scene.waiting("b", on: two, Self.steady)
+        #expect(try scene.bench.shell(cleaning).status == .exited(0))
+        try scene.bench.resetConnections()
+        for turn in [holder, next] {
+            #expect(Event.happens { turn.says("connected again") || turn.running.hasEnded }, "\(turn.said)")
+        }
+        let folder = try scene.bench.shell("stat -c '%A %U' /tmp/semq-*").out
+        #expect(folder == "drwx------ lab\n", "\(folder)")
+        try expectLeaves(holder)
+        try expectLeaves(next)
+        expectOrder("a", "b")
+        let isTidy = Scene.comesToBe { (try? scene.bench.shell("find /tmp/semq-* -type s").out.isEmpty) == true }
+        #expect(isTidy)
+    }
+
     @Test(arguments: Transport.allCases) func aShortCutWhileWaitingKeepsThePlace(_ transport: Transport) throws {
         scene.transport = transport
         let holder = try scene.holding("a", on: one, Self.steady)

@@ -176,6 +176,22 @@ import Testing
         }
     }
 
+    /// Taken away while its agent lives, it is made anew, and is that agent's.
+    @Test func aSocketThatIsTakenAway() throws {
+        let held = try holding("held")
+        for round in 1...3 {
+            unlink(path(held))
+            #expect(Event.happens { access(path(held), F_OK) == 0 }, "\(round)")
+        }
+        held.client.close()
+        unlink(path(held))
+        let next = try resuming(held, "next")
+        #expect(next.says("resumed number=1"), "\(next.running.out)")
+        next.send("goodbye")
+        #expect(next.says("bye"))
+        #expect(Event.happens { access(path(held), F_OK) != 0 && held.client.running.hasEnded })
+    }
+
     // MARK: many
 
     private func ticks(_ pid: pid_t) -> Int {

@@ -1,8 +1,8 @@
 /// What `ssh -G` printed: a keyword and its value on each line.
-struct OpenSSHSettings {
+package struct OpenSSHSettings {
     private var values: [String: [String]] = [:]
 
-    init(_ text: String) {
+    package init(_ text: String) {
         for line in text.split(separator: "\n") {
             let keyword = line.prefix { $0 != " " }
             values[keyword.lowercased(), default: []].append(String(line.dropFirst(keyword.count + 1)))
@@ -10,21 +10,21 @@ struct OpenSSHSettings {
     }
 
     /// A keyword's first value; nil if it has none, or an empty one.
-    subscript(_ keyword: String) -> String? {
+    package subscript(_ keyword: String) -> String? {
         values[keyword]?.first.flatMap { $0.isEmpty ? nil : $0 }
     }
 
     func all(_ keyword: String) -> [String] { values[keyword] ?? [] }
 
     /// A value for which `none` means that there is none.
-    func optional(_ keyword: String) -> String? { self[keyword].flatMap { $0 == "none" ? nil : $0 } }
+    package func optional(_ keyword: String) -> String? { self[keyword].flatMap { $0 == "none" ? nil : $0 } }
 
     func words(_ keyword: String, separator: Character) -> [String] {
         self[keyword]?.split(separator: separator).map(String.init) ?? []
     }
 
     /// Versions of OpenSSH differ in `yes` and `true`.
-    func isOn(_ keyword: String) -> Bool { ["yes", "true"].contains(self[keyword] ?? "") }
+    package func isOn(_ keyword: String) -> Bool { ["yes", "true"].contains(self[keyword] ?? "") }
 
     func isOff(_ keyword: String) -> Bool { ["no", "false"].contains(self[keyword] ?? "") }
 }

@@ -18,8 +18,9 @@ extension SSHConfiguration {
         try check(destination)
         let options =
             (destination.user.map { ["-l", $0] } ?? []) + (destination.port.map { ["-p", "\($0)"] } ?? [])
-        // -T: no word about a terminal.
-        let words = program + ["-G", "-T"] + options + ["--", destination.host]
+        // -T: no word about a terminal. -N: one that is to go to the background (ForkAfterAuthentication) wants a command,
+        // or to be told that there is none.
+        let words = program + ["-G", "-N", "-T"] + options + ["--", destination.host]
         let command = "`\(words.map(\.shellQuoted).joined(separator: " "))`"
         let output: ProgramOutput
         do throws(ProgramOutput.Failure) {

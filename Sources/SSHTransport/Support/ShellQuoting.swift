@@ -1,6 +1,6 @@
 extension String {
     /// As a word of a shell's command line.
-    var shellQuoted: String {
+    package var shellQuoted: String {
         let isPlain =
             !isEmpty
             && utf8.allSatisfy { byte in

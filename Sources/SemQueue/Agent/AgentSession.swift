@@ -31,7 +31,8 @@ final class AgentSession {
     /// It may have said more than was heard yet.
     private var isBehind = false
     private var lease: AgentLease
-    private let rendezvous: Rendezvous?
+    private var rendezvous: Rendezvous?
+    private var lookedAfterName = Duration.zero
     private let secret = Secret.random()
     private var visitors = Visitors<Stream>()
     private let task: any AgentTask
@@ -67,11 +68,15 @@ final class AgentSession {
             if isOver { return client != nil }
             if let goesOn = listen() { return goesOn }
             receiveVisitors()
+            lookAfterName()
             guard keep() else { return false }
-            awaitDescriptors(pollEvents, alarm, isBehind ? .zero : .milliseconds(200))
+            awaitDescriptors(pollEvents, alarm, isBehind ? .zero : Self.pause)
             client?.flush()
         }
     }
+
+    /// How long it does nothing at the most.
+    private static let pause = Duration.milliseconds(200)
 
     private var pollEvents: [pollfd] {
         var events = (client?.pollEvents ?? []) + task.pollEvents + visitors.all.flatMap { $0.visitor.pollEvents }
@@ -133,6 +138,15 @@ final class AgentSession {
         client?.close()
         client = nil
         task.client(isThere: false)
+        rendezvous?.lookAfterName()
+    }
+
+    /// As often as it wakes anyway, and when it is about to be looked for.
+    private func lookAfterName() {
+        let now = Duration.sinceBoot()
+        guard now - lookedAfterName >= Self.pause else { return }
+        lookedAfterName = now
+        rendezvous?.lookAfterName()
     }
 
     private func receiveVisitors() {

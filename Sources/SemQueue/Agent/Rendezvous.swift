@@ -7,8 +7,10 @@ internal import Glibc
 struct Rendezvous {
     /// By which the client asks for the agent.
     let name: RendezvousName
-    let descriptor: Int32
-    private let folder: RendezvousFolder?
+    private(set) var descriptor: Int32
+    private var folder: RendezvousFolder?
+    /// What stands under the name.
+    private var mark: RendezvousFolder.Mark?
 
     /// As many may knock at once as come within the fifth of a second in which the agent may not look.
     private static let backlog: Int32 = 64
@@ -27,23 +29,35 @@ struct Rendezvous {
     private init?(_ name: RendezvousName) {
         self.name = name
         guard let path = name.folder else {
-            folder = nil
             guard let descriptor = Self.listen(at: Self.abstract(name.socket)) else { return nil }
             self.descriptor = descriptor
             return
         }
         guard let folder = RendezvousFolder(path, making: true) else { return nil }
-        self.folder = folder
         folder.tidy()
+        guard let descriptor = Self.listen(in: folder, as: name.socket) else { return nil }
+        (self.folder, self.descriptor, mark) = (folder, descriptor, folder.mark(of: name.socket))
+    }
+
+    /// Makes socket and folder anew, by the same name, where somebody has taken them away: those who clean /tmp by age or
+    /// altogether know nothing of agents. Two calls where all is in order.
+    mutating func lookAfterName() {
+        guard let path = name.folder, folder?.mark(of: name.socket) != mark || mark == nil else { return }
+        guard let folder = RendezvousFolder(path, making: true),
+            let descriptor = Self.listen(in: folder, as: name.socket)
+        else { return }
+        Glibc.close(self.descriptor)
+        (self.folder, self.descriptor, mark) = (folder, descriptor, folder.mark(of: name.socket))
+    }
+
+    private static func listen(in folder: RendezvousFolder, as socket: String) -> Int32? {
         // Who tidies up must not take one that is there, and not bound yet, for one that was left.
-        guard let descriptor = Self.listen(at: folder.path(of: RendezvousFolder.unready + name.socket)) else {
-            return nil
-        }
-        guard folder.makeReady(name.socket) else {
+        guard let descriptor = listen(at: folder.path(of: RendezvousFolder.unready + socket)) else { return nil }
+        guard folder.makeReady(socket) else {
             Glibc.close(descriptor)
             return nil
         }
-        self.descriptor = descriptor
+        return descriptor
     }
 
     private static func listen(at path: [UInt8]) -> Int32? {

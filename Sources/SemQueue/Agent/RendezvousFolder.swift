@@ -34,6 +34,21 @@ final class RendezvousFolder {
         renameat(descriptor, Self.unready + name, descriptor, name) == 0
     }
 
+    /// Of a socket where clients look for it.
+    struct Mark: Equatable {
+        let folder: ino_t
+        let socket: ino_t
+    }
+
+    /// Nil where there is none, or another folder stands at the path by now.
+    func mark(of name: String) -> Mark? {
+        var (info, own, found) = (stat(), stat(), stat())
+        guard fstatat(descriptor, name, &info, AT_SYMLINK_NOFOLLOW) == 0, fstat(descriptor, &own) == 0,
+            lstat(path, &found) == 0, (own.st_dev, own.st_ino) == (found.st_dev, found.st_ino)
+        else { return nil }
+        return Mark(folder: own.st_ino, socket: info.st_ino)
+    }
+
     /// - Parameter andItself: the folder has no other socket.
     func remove(_ name: String, andItself: Bool) {
         unlinkat(descriptor, name, 0)

@@ -103,6 +103,9 @@ final class Conversation {
     /// What the program that carries the link had to say while it was made.
     var notes: [String] { link.notes }
 
+    /// Somebody is logged in there, as far as is told, or the log-in shell has printed something.
+    var isLoggedIn: Bool { link.isLoggedIn || !search.sample.isEmpty }
+
     /// Waits for the greeting to end, for as long as a person may need to type a password.
     /// - Throws: ``SemaphoreError``; `Gate.Failure` when the alarm rings or the deadline passes.
     func open(_ alarm: Alarm, deadline: Duration?) throws {

@@ -10,6 +10,8 @@ package final class Hosts: Sendable {
         case sessions
         /// A process of this very program.
         case own(isVerbose: Bool)
+        /// OpenSSH's client, with options of its own, which a process of this very program becomes.
+        case ssh([String], isVerbose: Bool)
         /// A program such as `ssh`, with options of its own.
         case program([String])
 
@@ -24,6 +26,15 @@ package final class Hosts: Sendable {
                     .usage, "--rsh, \(Hosts.variable): wants a program such as ssh, with options if need be")
             }
             self = .program(words)
+        }
+
+        /// For a program that can become it; see ``LinkProcess``.
+        package func becoming(isVerbose: Bool) -> Carrier {
+            if case .program(let words) = self, SSHProgram.isNamed(by: words) {
+                .ssh(words, isVerbose: isVerbose)
+            } else {
+                self
+            }
         }
     }
 
@@ -57,6 +68,7 @@ package final class Hosts: Sendable {
             switch carrier {
             case .sessions: RemoteShell.shared(to: address)
             case .own(let isVerbose): RemoteShell.own(to: address, isVerbose: isVerbose)
+            case .ssh(let words, let isVerbose): RemoteShell.own(to: address, by: words, isVerbose: isVerbose)
             case .program(let words): RemoteShell.ssh(words, to: address)
             }
         guard let binary else {

@@ -39,6 +39,13 @@ package final class Link {
 
     /// What was printed on standard error, line by line; the last 4 KiB of it.
     var notes: [String] {
+        lines.filter { $0 != LinkProcess.loggedIn }
+    }
+
+    /// Somebody is known to be logged in there; of `ssh` that isn't told.
+    var isLoggedIn: Bool { lines.contains(LinkProcess.loggedIn) }
+
+    private var lines: [String] {
         drain()
         return String(decoding: said, as: UTF8.self).split(whereSeparator: \.isNewline).map(String.init)
     }

@@ -17,7 +17,10 @@ package struct LinkDiagnosis {
     /// Ends with the first finding that makes the rest impossible.
     /// - Returns: whether there was none.
     package func run() -> Bool {
-        if case .program(let words) = carrier { program(words) } else { own() }
+        switch carrier {
+        case .program(let words), .ssh(let words, _): program(words)
+        case .sessions, .own: own()
+        }
     }
 
     private func find(
@@ -107,7 +110,7 @@ package struct LinkDiagnosis {
         let output: ProgramOutput
         do throws(ProgramOutput.Failure) {
             output = try ProgramOutput.of(
-                words + ["-G", "-T"] + destinationWords, limit: .seconds(10))
+                words + ["-G", "-N", "-T"] + RemoteShell.words(for: target), limit: .seconds(10))
         } catch {
             switch error {
             case .notFound: find("configuration", .bad, "\(typed): there is no such program in PATH")
@@ -139,13 +142,14 @@ package struct LinkDiagnosis {
 
     /// Logs in once, and judges by what `ssh -v` says meanwhile.
     private func trial(_ words: [String], name: String, port: Int) -> Bool {
-        let options =
-            ["-v", "-T", "-a", "-x", "-o", "BatchMode=yes", "-o", "ControlPath=none"]
-            + ["-o", "ConnectTimeout=10", "-o", "RemoteCommand=none", "-o", "ClearAllForwardings=yes"]
+        let ssh = SSHProgram(words, to: target)
+        // Other programs are not asked that, and share nothing at the start.
+        let found = SSHProgram.isNamed(by: words) ? ssh.trial() : .none
+        var trial = ssh.words(isBatch: true, found.sharing == .hop ? .hop : .none) + ["true"]
+        trial.insert("-v", at: words.count)
         let output: ProgramOutput
         do throws(ProgramOutput.Failure) {
-            output = try ProgramOutput.of(
-                words + options + destinationWords + ["true"], limit: .seconds(40))
+            output = try ProgramOutput.of(trial, limit: .seconds(40))
         } catch {
             find(
                 "route", .bad,
@@ -153,13 +157,29 @@ package struct LinkDiagnosis {
             )
             return false
         }
-        let findings = SSHTrial(output.err, host: name, port: port).findings(canAsk: canAsk)
+        var findings = SSHTrial(output.err, host: name, port: port).findings(canAsk: canAsk)
+        let isRefused = findings.last.map { $0.subject == "log-in" && $0.verdict != .good } ?? false
+        switch found {
+        case .none: break
+        case .answers(.host) where isRefused:
+            let without = findings.removeLast()
+            findings.append(
+                shared(
+                    "over the connection of ssh that is open there (ControlMaster) alone, and where that is lost "
+                        + "it can't be made again: \(without.text)"))
+        case .answers: findings.append(shared("over the connection of ssh that is open there (ControlMaster)"))
+        case .silent(let place):
+            findings.append(
+                shared(
+                    "not over the connection of ssh that is open there (ControlMaster), over which nothing comes "
+                        + "back; `ssh -O exit \(place)` ends it"))
+        }
         for finding in findings { tell(finding) }
         return !findings.contains { $0.verdict == .bad }
     }
 
-    private var destinationWords: [String] {
-        (target.user.map { ["-l", $0] } ?? []) + (target.port.map { ["-p", "\($0)"] } ?? []) + ["--", target.name]
+    private func shared(_ text: String) -> Diagnosis.Finding {
+        .init(subject: "log-in", verdict: .note, text: text, code: .unreachable)
     }
 
     /// Somebody sits at a terminal.

@@ -7,8 +7,12 @@ internal import SSHTransport
 package struct LinkProcess {
     package var host: Address.Host
     package var command: String
+    /// OpenSSH's client and options of its own, chosen by hand; nil leaves the choice.
+    package var program: [String]?
     /// Nobody is there to answer questions.
     package var isBatch = false
+    /// An `ssh` that asks nobody may use a connection that the user has open.
+    package var shares = false
     /// Others may ask at the same terminal: the turn was handed down as descriptor 3.
     package var asksInTurn = false
     /// Says what is chosen and why.
@@ -23,6 +27,8 @@ package struct LinkProcess {
     static let program = ["/proc/self/exe", "link"]
     /// What begins a line that is for the user at any rate.
     static let warning = "warning: "
+    /// Said as soon as somebody is logged in.
+    static let loggedIn = "logged in"
     /// One more for one that may ask.
     static let inTurn = "--in-turn"
 
@@ -31,6 +37,11 @@ package struct LinkProcess {
         var options = SSHOptions()
         options.silence = RemoteShell.silence
         let turn = asksInTurn ? TerminalTurn(handedDown: 3) : nil
+        if let program {
+            // Nobody knows whether it asks, nor when: it has the turn until it is answered, or none.
+            if !isBatch { turn?.begin(getpid()) }
+            return become(program, because: nil)
+        }
         if isBatch {
             options.askPassphrase = { _, _ in nil }
         } else {
@@ -48,6 +59,7 @@ package struct LinkProcess {
             let session = try SSHSession.connect(
                 to: SSHDestination(host: host.name, user: host.user, port: host.port), options: options)
             if isVerbose { say("\(host): by libssh2 to \(session.hostName) port \(session.port)") }
+            say(Self.loggedIn)
             turn?.giveBack(of: getpid(), restoring: false)
             let channel = try session.exec(command, input: dup(0), output: dup(1), error: dup(2))
             // The session's now: whoever reads us sees the end when it lets go.
@@ -85,13 +97,37 @@ package struct LinkProcess {
         let why = error.message
         if isVerbose { say("\(why); by way of ssh") }
         let program = ["ssh"] + (error.keysAreUsedUp ? ["-o", "PubkeyAuthentication=no"] : [])
-        let words = RemoteShell.sshWords(program, to: host, isBatch: isBatch) + [command]
+        return become(program, because: why)
+    }
+
+    private func become(_ program: [String], because why: String?) -> Int32 {
+        let ssh = SSHProgram(program, to: host)
+        let words = ssh.words(isBatch: isBatch, isBatch ? (shares ? .host : .none) : sharing(ssh)) + [command]
         var arguments = words.map { strdup($0) } + [nil]
         // It asks in its own way: Ctrl-Z has to stop it, or it would read on at the shell's prompt.
         if !isBatch { semq_signal_default(SIGTSTP, false) }
-        execvp("ssh", &arguments)
-        say("\(why); and ssh can't be started: \(String(cString: strerror(errno)))")
+        // Whoever it would ask for may be gone by now.
+        if !isForsaken { execvp(words[0], &arguments) }
+        let reason = String(cString: strerror(errno))
+        say(
+            why.map { "\($0); and ssh can't be started: \(reason)" }
+                ?? "can't start \(words[0]): \(reason); is it installed and in PATH?")
         return ExitOfLink.failed
+    }
+
+    /// A connection that the user has open may be what makes a log-in without a question possible.
+    private func sharing(_ ssh: SSHProgram) -> SSHProgram.Sharing {
+        switch ssh.trial() {
+        case .none: return .none
+        case .answers(let sharing):
+            if isVerbose { say("\(host): over the connection of ssh that is open there (ControlMaster)") }
+            return sharing
+        case .silent(let place):
+            say(
+                "\(Self.warning)\(place): nothing comes back over the connection of ssh that is open there "
+                    + "(ControlMaster), so another was made; `ssh -O exit \(place)` ends it")
+            return .none
+        }
     }
 
     private func say(_ message: String) {

@@ -214,7 +214,15 @@ package final class RemoteHost: Sendable {
     var hasIdle: Bool { idle.withLock { !$0.isEmpty(at: .sinceBoot()) } }
 
     /// How far anybody has come there.
-    package enum Reach: Comparable { case nothing, host, semq }
+    package enum Reach: Comparable {
+        /// Nobody knows.
+        case nothing
+        /// Somebody was logged in.
+        case account
+        /// The host has no semq, or none that can be started.
+        case host
+        case semq
+    }
 
     var reached: Reach { reach.withLock(\.self) }
 
@@ -262,7 +270,12 @@ package final class RemoteHost: Sendable {
     private func open(
         _ conversation: Conversation, _ alarm: Alarm, _ deadline: Duration?, _ isAttended: Bool
     ) throws -> Conversation {
-        try conversation.open(alarm, deadline: deadline)
+        do {
+            try conversation.open(alarm, deadline: deadline)
+        } catch {
+            if conversation.isLoggedIn { reach.withLock { $0 = max($0, .account) } }
+            throw error
+        }
         reach.withLock { $0 = .semq }
         // Stopped in the middle (Ctrl-Z), we may hear a greeting whose agent has left meanwhile.
         guard conversation.hasEnded else { return conversation }

@@ -6,6 +6,8 @@ package struct RemoteShell: Sendable {
     /// The host as it was named, for messages.
     package let host: String
     private let way: Way
+    /// How many connections have been made that find nobody to ask.
+    private let again = Guarded(0)
 
     /// Who is to blame where nothing is said at all.
     var carrier: String {
@@ -17,13 +19,13 @@ package struct RemoteShell: Sendable {
 
     private enum Way: Sendable {
         /// A program such as `ssh`: its words up to the command for a first connection, which may ask on the
-        /// terminal, and for later ones, which find nobody to ask.
-        case program(words: [String], unattended: [String])
+        /// terminal, and for later ones, which find nobody to ask and are made in these ways by turns.
+        case program(words: [String], unattended: [[String]])
         /// Sessions in this process.
         case sessions(SharedSessions)
     }
 
-    private init(host: String, words: [String], unattended: [String]) {
+    private init(host: String, words: [String], unattended: [[String]]) {
         self.host = host
         way = .program(words: words, unattended: unattended)
     }
@@ -38,22 +40,27 @@ package struct RemoteShell: Sendable {
         self.way = way
     }
 
-    /// By way of OpenSSH's client, or any program that takes the same words.
+    /// By way of a program that takes the same words as OpenSSH's client.
     /// - Parameters:
     ///   - program: a program and options of its own, such as `["ssh", "-F", "config"]`.
     ///   - target: where to.
     package static func ssh(_ program: [String], to target: Address.Host) -> RemoteShell {
         RemoteShell(
             host: "\(target)", words: sshWords(program, to: target, isBatch: false),
-            unattended: sshWords(program, to: target, isBatch: true))
+            unattended: [false, true].map { sshWords(program, to: target, isBatch: true, shares: $0) })
     }
 
     /// When a host that has fallen silent is given up.
     static let silence = Duration.seconds(30)
 
-    static func sshWords(_ program: [String], to target: Address.Host, isBatch: Bool) -> [String] {
-        // No terminal there, no agent or display forwarded, nothing shared with the user's own connections.
+    /// - Parameter shares: a connection that the user has open is used, if there is one (ControlPath).
+    static func sshWords(
+        _ program: [String], to target: Address.Host, isBatch: Bool, shares: Bool = false
+    ) -> [String] {
+        // No terminal there, no agent or display forwarded.
         var options = ["-T", "-a", "-x", "-o", "ClearAllForwardings=yes", "-o", "RemoteCommand=none"]
+        // Never one that others share: their sessions would end when we end it.
+        options += ["-o", "ControlMaster=no"] + (shares ? [] : ["-o", "ControlPath=none"])
         // Where we are killed and the host is gone, nobody else would ever end it.
         options += ["-o", "ServerAliveInterval=\(silence.components.seconds / 2)", "-o", "ServerAliveCountMax=2"]
         // Nor would it tire of a host that never says a word.
@@ -63,13 +70,16 @@ package struct RemoteShell: Sendable {
     }
 
     /// By a process of this program's own; see ``LinkProcess``.
-    package static func own(to target: Address.Host, isVerbose: Bool) -> RemoteShell {
-        let words = LinkProcess.program + (isVerbose ? ["-v"] : [])
+    /// - Parameter ssh: OpenSSH's client and options of its own, where it is to become that at once.
+    package static func own(to target: Address.Host, by ssh: [String]? = nil, isVerbose: Bool) -> RemoteShell {
+        let words =
+            LinkProcess.program + (isVerbose ? ["-v"] : []) + (ssh.map { ["--by", $0.joined(by: " ")] } ?? [])
         let end = Self.words(for: target)
-        return RemoteShell(host: "\(target)", words: words + end, unattended: words + ["--batch"] + end)
+        let unattended = [["--batch"], ["--batch", "--share"]].map { words + $0 + end }
+        return RemoteShell(host: "\(target)", words: words + end, unattended: unattended)
     }
 
-    private static func words(for target: Address.Host) -> [String] {
+    static func words(for target: Address.Host) -> [String] {
         let user = target.user.map { ["-l", $0] } ?? []
         let port = target.port.map { ["-p", "\($0)"] } ?? []
         return user + port + ["--", target.name]
@@ -80,12 +90,22 @@ package struct RemoteShell: Sendable {
     /// - Throws: ``SemaphoreError`` with code `unreachable` when what carries it can't be started.
     package func start(_ command: String, isAttended: Bool) throws(SemaphoreError) -> Link {
         let link = try Link.Ends(host)
+        // Without the user's connection first, for it may be what was lost; by that then, for there may be no other way
+        // without a question.
+        let count =
+            isAttended
+            ? 0
+            : again.withLock { count in
+                defer { count += 1 }
+                return count
+            }
         switch way {
         case .program(let words, let unattended):
-            return try Link(
-                link, ProgramCarrier((isAttended ? words : unattended) + [command], link, host, mayAsk: isAttended))
+            let chosen = isAttended ? words : unattended[count % unattended.count]
+            return try Link(link, ProgramCarrier(chosen + [command], link, host, mayAsk: isAttended))
         case .sessions(let sessions):
-            return Link(link, try SessionCarrier(sessions, command, link, isFresh: !isAttended))
+            let shares = isAttended ? nil : count % 2 == 1
+            return Link(link, try SessionCarrier(sessions, command, link, isFresh: !isAttended, shares: shares))
         }
     }
 }

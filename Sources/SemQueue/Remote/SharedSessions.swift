@@ -80,17 +80,22 @@ final class SessionCarrier: LinkCarrier, Sendable {
     private let state = Guarded(State())
     private let cancellation = SSHCancellation()
 
-    init(_ sessions: SharedSessions, _ command: String, _ ends: Link.Ends, isFresh: Bool) throws(SemaphoreError) {
+    /// - Parameter shares: whether an `ssh` may use a connection that the user has open; nil: if it answers.
+    init(
+        _ sessions: SharedSessions, _ command: String, _ ends: Link.Ends, isFresh: Bool, shares: Bool?
+    ) throws(SemaphoreError) {
         try BlockingThread.start { [self] in
             // Whom the error is for may have gone; a write that fails is no signal in a program that isn't ours.
             semq_block_signals([SIGPIPE], 1, true)
-            let code = carry(sessions, command, ends, isFresh)
+            let code = carry(sessions, command, ends, isFresh, shares)
             state.withLock { $0.exitCode = code }
         }.detach()
     }
 
     /// The carrier's ends of the streams are closed here, once, on each way.
-    private func carry(_ sessions: SharedSessions, _ command: String, _ ends: Link.Ends, _ isFresh: Bool) -> Int32 {
+    private func carry(
+        _ sessions: SharedSessions, _ command: String, _ ends: Link.Ends, _ isFresh: Bool, _ shares: Bool?
+    ) -> Int32 {
         do throws(SSHError) {
             let channel = try sessions.exec(command, isFresh: isFresh, ends, cancellation)
             ends.closeFar()
@@ -102,15 +107,19 @@ final class SessionCarrier: LinkCarrier, Sendable {
             if case .exited(let code) = channel.wait() { return code }
             return ExitOfLink.broken
         } catch {
-            if error.kind == .unsupported { return bySSH(sessions.target, command, ends, error) }
+            if error.kind == .unsupported { return bySSH(sessions.target, command, ends, error, shares) }
             complain(error.message, ends)
             return ExitOfLink.code(error)
         }
     }
 
-    private func bySSH(_ target: Address.Host, _ command: String, _ ends: Link.Ends, _ why: SSHError) -> Int32 {
+    private func bySSH(
+        _ target: Address.Host, _ command: String, _ ends: Link.Ends, _ why: SSHError, _ shares: Bool?
+    ) -> Int32 {
         var pid: Int32 = 0
-        let words = RemoteShell.sshWords(["ssh"], to: target, isBatch: true) + [command]
+        let ssh = SSHProgram(["ssh"], to: target)
+        let sharing = shares.map { $0 ? SSHProgram.Sharing.host : .none } ?? ssh.trial().sharing
+        let words = ssh.words(isBatch: true, sharing) + [command]
         var arguments = words.map { strdup($0) } + [nil]
         defer { for word in arguments { free(word) } }
         let error = semq_spawn(&pid, "ssh", &arguments, ends.input.far, ends.output.far, ends.errors.far, -1, [], 0)

@@ -9,7 +9,7 @@ struct LinkCommand {
             "link", words,
             [
                 .init("login", "l", argument: true), .init("port", "p", argument: true), .init("batch"),
-                .init("in-turn"),
+                .init("in-turn"), .init("share"), .init("by", argument: true),
                 .init("verbose", "v"),
             ])
         if options.has("help") { throw HelpAsked(command: "link") }
@@ -20,6 +20,8 @@ struct LinkCommand {
         let host = Address.Host(name: trailing[0], user: options.value("login"), port: port)
         var link = LinkProcess(host: host, command: trailing[1])
         link.isBatch = options.has("batch")
+        link.shares = options.has("share")
+        link.program = options.value("by").map { $0.split(separator: " ").map(String.init) }
         link.asksInTurn = options.has("in-turn")
         link.isVerbose = options.has("verbose")
         self.link = link

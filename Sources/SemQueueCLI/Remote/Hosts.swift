@@ -11,7 +11,7 @@ extension Hosts {
             let choice = options.value("rsh") == nil ? variable : "--rsh"
             Terminal.say("other hosts by way of \(words.joined(separator: " ")), chosen by \(choice)")
         }
-        return chosen
+        return chosen.becoming(isVerbose: isVerbose)
     }
 
     convenience init(_ options: Options) throws {

@@ -220,7 +220,7 @@ final class WaitingDisplay: WaitObserver {
         }
         // Who holds it is not asked: another host's answer might be long in coming.
         return switch remote.reached {
-        case .nothing: "connecting to \(remote.host.name)"
+        case .nothing, .account: "connecting to \(remote.host.name)"
         case .host: "semq is being put onto \(remote.host.name)"
         case .semq: "\(remote.name) is not free"
         }
@@ -229,7 +229,10 @@ final class WaitingDisplay: WaitObserver {
     /// What keeps a queue from granting, for a refusal; nil if that can't be read.
     static func obstacle(_ semaphore: any NamedSemaphore) -> String? {
         switch (semaphore as? RemoteSemaphore)?.reached {
-        case .nothing: return "the host was not reached in that time"
+        case .nothing:
+            return "no semq there has answered in that time; is the host up, does its log-in shell wait for something?"
+        case .account:
+            return "no semq there has answered in that time; does the log-in shell there wait for something?"
         case .host: return "semq was still being put onto the host"
         case .semq, nil: break
         }
