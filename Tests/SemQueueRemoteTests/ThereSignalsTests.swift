@@ -37,6 +37,9 @@ import Testing
         return bash.everything.split(separator: "code-").last?.split(separator: "-").first.map(String.init) ?? ""
     }
 
+    /// Ready when it is another process than the shell around it.
+    private static let sleeper = "sh -c 'echo ready; exec sleep 1000'"
+
     private static let untilGo = "until [ -e go ]; do sleep 0.02; done"
 
     private func go() throws { _ = try scene.bench.shell(": >/home/lab/go", user: "lab") }
@@ -44,7 +47,7 @@ import Testing
     /// A script ends by Ctrl-C if what it waits for does: to that it goes, too.
     @Test(arguments: Transport.allCases) func aKeyThatEndsAScript(_ transport: Transport) throws {
         scene.transport = transport
-        let terminal = try typed("echo ready; sleep 1000; echo went on >went; sleep 1000")
+        let terminal = try typed("\(Self.sleeper); echo went on >went; sleep 1000")
         #expect(terminal.sees("ready"), "\(terminal.everything)")
         terminal.type(Pty.interrupt)
         #expect(code(terminal) == "130")
@@ -55,7 +58,7 @@ import Testing
 
     /// Ctrl-\\, which bash itself ignores.
     @Test func theOtherKey() throws {
-        let terminal = try typed("echo ready; sleep 1000; echo went on; exit 3")
+        let terminal = try typed("\(Self.sleeper); echo went on; exit 3")
         #expect(terminal.sees("ready"), "\(terminal.everything)")
         terminal.type("\u{1c}")
         #expect(terminal.sees("went on"), "\(terminal.everything)")
