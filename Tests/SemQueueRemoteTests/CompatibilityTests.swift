@@ -133,6 +133,16 @@ import Testing
         #expect(stands("free, nobody waits"))
     }
 
+    /// It would run without them.
+    @Test(arguments: [["--until", "tree"], ["--grace", "9"]]) func thereWithOptionsOfLater(_ options: [String]) throws {
+        let one = try client(.host)
+        let words = ["semq", "acquire", "--there", "-q"] + Self.options + options
+        let result = try one.start(words + [Self.queue, "--", "echo", "in"]).wait()
+        #expect(result.status == .exited(69) && result.out == "", "\(result)")
+        #expect(result.err.contains("\(Self.queue): the host's semq is too old for \(options[0])"), "\(result)")
+        #expect(!scene.bench.exists("/home/lab/board.queue"))
+    }
+
     /// Its client is gone for good.
     @Test(arguments: Older.allCases) func thereWithoutItsClient(_ older: Older) throws {
         let one = try client(older)

@@ -132,6 +132,11 @@ package struct Administration: QueueAdministration {
         return true
     }
 
+    /// Whether a turn goes on; see ``LocalGrant/report``.
+    func isHeld(_ turn: SlotRecord) -> Bool {
+        turn.holder.map { description.isAlive($0.ticket) } == true && stands(turn)
+    }
+
     /// Whether a turn is still the one of its slot. Nobody but itself writes the same ticket, token, instant and party.
     private func stands(_ turn: SlotRecord) -> Bool {
         let line = QueueFile.slotLines.lowerBound + turn.slot

@@ -108,7 +108,8 @@ package final class Agent {
             case "acquire":
                 return try AgentSession(request, client, AgentMember(request, isRestricted: policy.isRestricted)).run()
                     ? Hello.requestLimit : nil
-            case "there": return try AgentSession(request, client, AgentThere(request)).run() ? Hello.requestLimit : nil
+            case "there", RemoteRun.newerVerb:
+                return try AgentSession(request, client, AgentThere(request)).run() ? Hello.requestLimit : nil
             case "resume": return try resume(request) ? Hello.requestLimit : nil
             // Said as a membership ended.
             case "beat", "take": return Hello.requestLimit

@@ -40,7 +40,7 @@ package struct AgentPolicy {
 
     private static let inWords = [
         "set": "change a queue", "remove": "end somebody's turn", "look-for": "end somebody's turn",
-        "there": "run commands there",
+        "there": "run commands there", RemoteRun.newerVerb: "run commands there",
     ]
 
     /// A request as it is to be done.

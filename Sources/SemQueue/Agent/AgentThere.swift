@@ -16,6 +16,11 @@ final class AgentThere: AgentTask {
     /// Where the `semq acquire` says what it was granted.
     private var grants: Int32 = -1
     private var granted: [SlotRecord] = []
+    /// What the command has died of, as that `semq acquire` says.
+    private var commandDiedOf: Int32?
+    /// Signals that the client has sent.
+    private var told: Set<Int32> = []
+    private let isNested: Bool
     /// What the command has not read yet.
     private var unread: [UInt8] = []
     private var inputHasEnded = false
@@ -43,6 +48,7 @@ final class AgentThere: AgentTask {
             ), (Nesting.variable, message["held"] ?? ""), (Nesting.secretVariable, message["proof"] ?? ""),
         ]
         self.party = party
+        isNested = message["held"]?.isEmpty == false
     }
 
     func start() throws {
@@ -106,12 +112,24 @@ final class AgentThere: AgentTask {
         // What a daemon that it left behind still prints is nobody's.
         if let status, !hasToldEnd, outputs.isEmpty || window.hasRoom {
             hasToldEnd = true
-            let signal = status & 0x7f
-            messages.append(
-                window.number(
-                    "ended", signal == 0 ? [("code", "\(status >> 8 & 0xff)")] : [("signal", "\(signal)")]))
+            messages.append(window.number("ended", ending(status)))
         }
         return (messages, hasToldEnd && window.isEmpty)
+    }
+
+    private func ending(_ status: Int32) -> [(name: String, value: String)] {
+        let signal = status & 0x7f
+        guard signal != 0 else { return [("code", "\(status >> 8 & 0xff)")] }
+        let known = [("signal", "\(signal)")]
+        hearOfTurn()
+        // While it waits it dies of what its client has sent.
+        guard commandDiedOf != signal, !told.contains(signal) else { return known }
+        let isHeld = granted.contains { turn in
+            (try? Administration(path, create: false))?.isHeld(turn) == true
+        }
+        let what: KilledThere = isHeld ? .holds : granted.isEmpty && !isNested ? .waited : .unknown
+        // An older client looks at the signal alone.
+        return known + [("killed", what.rawValue)]
     }
 
     /// - Returns: nil at the end.
@@ -161,13 +179,22 @@ final class AgentThere: AgentTask {
             if let number = message.integer("number").flatMap(Int32.init(exactly:)), (1...31).contains(number),
                 status == nil
             {
-                kill(pid, number)
+                pass(number)
             }
             replies.append(window.receipt)
         // Known already: the receipt was lost with a connection.
         case "in", "in-end", "deaf", "signal": if unread.isEmpty { replies.append(window.receipt) }
         default: break
         }
+    }
+
+    /// A terminal gives its keys to every process of the foreground group, and a shell that runs a script counts on it:
+    /// it ends by Ctrl-C only if what it waits for has.
+    private func pass(_ signal: Int32) {
+        told.insert(signal)
+        // Before it has made its group it is alone.
+        if signal == SIGINT || signal == SIGQUIT, kill(-pid, signal) == 0 { return }
+        kill(pid, signal)
     }
 
     func client(isThere: Bool) {}
@@ -234,10 +261,7 @@ final class AgentThere: AgentTask {
     /// itself of its grant: its party is the client's, and another client's may have the same pid and host name.
     /// - Returns: false where it holds nothing (yet).
     private func endTurn(asLost: Bool) -> Bool {
-        var line = [UInt8](repeating: 0, count: Line.length)
-        while recv(grants, &line, line.count, Int32(MSG_DONTWAIT)) == line.count {
-            if let record = SlotRecord(line: line[...]) { granted.append(record) }
-        }
+        hearOfTurn()
         let by = "\(party.user)@\(party.host)"
         return granted.contains { turn in
             let administration = try? Administration(path, create: false, by: by)
@@ -245,6 +269,14 @@ final class AgentThere: AgentTask {
                 (try? administration?.end(
                     turn, reason: asLost ? Self.unheard : "its client has left it", grace: Self.grace, asLost: asLost))
                 == true
+        }
+    }
+
+    private func hearOfTurn() {
+        var line = [UInt8](repeating: 0, count: Line.length)
+        while recv(grants, &line, line.count, Int32(MSG_DONTWAIT)) == line.count {
+            if let record = SlotRecord(line: line[...]) { granted.append(record) }
+            if let report = EndReport(line: line[...]) { commandDiedOf = report.signal }
         }
     }
 

@@ -7,12 +7,20 @@ package struct RemoteRun {
     private let semaphore: RemoteSemaphore
     /// What `semq acquire` is called with there, each word ended by a zero byte.
     private let words: [UInt8]
+    /// Options among them that an older agent's `semq acquire` doesn't know.
+    private let newer: [String]
     private let alarm = Alarm()
 
-    /// - Parameter words: options of `semq acquire`, the path, `--` and the command, as bytes.
+    /// What an agent is asked that has to know them: one that doesn't know the word either refuses it.
+    static let newerVerb = "there-until"
+
+    /// - Parameters:
+    ///   - words: options of `semq acquire`, the path, `--` and the command, as bytes.
+    ///   - newer: names of those options that not every agent knows.
     /// - Throws: ``SemaphoreError`` where they are too long to be sent.
-    package init(_ semaphore: RemoteSemaphore, words: [[UInt8]]) throws(SemaphoreError) {
+    package init(_ semaphore: RemoteSemaphore, words: [[UInt8]], newer: [String]) throws(SemaphoreError) {
         self.semaphore = semaphore
+        self.newer = newer
         self.words = words.flatMap { $0 + [0] }
         guard self.words.count <= Message.longestBody else {
             throw SemaphoreError(
@@ -51,7 +59,11 @@ package struct RemoteRun {
         try semaphore.checkNotAround()
         let nesting = semaphore.nesting
         let conversation = try semaphore.converse(alarm, deadline: nil, tell)
-        semq_block_signals(signals, Int32(signals.count), true)
+        // In the background, what is said of the connection is written to the terminal all the same, though it may be set
+        // to stop whoever does (stty tostop): a stop would end the lease.
+        let all = signals + [SIGTTIN, SIGTTOU]
+        semq_block_signals(all, Int32(all.count), true)
+        let (input, output) = (try InputThread(), try OutputThread())
         let now = Duration.sinceBoot()
         let party = Party(pid: getpid(), host: LocalHost.name, user: LocalHost.user, description: "")
         var fields: [(name: String, value: String)] = [
@@ -61,7 +73,7 @@ package struct RemoteRun {
         ]
         fields += party.fields
         fields += nesting
-        conversation.send(Message("there", fields, body: words))
+        conversation.send(Message(newer.isEmpty ? "there" : Self.newerVerb, fields, body: words))
         let session = LeasedConversation(
             conversation, agent: semaphore.host.agent, length: semaphore.options.lease, at: now)
         let descriptor = semq_signal_descriptor(signals, Int32(signals.count))
@@ -69,165 +81,15 @@ package struct RemoteRun {
             close(descriptor)
             session.close()
         }
-        var streams = Streams(signals: signals, descriptor: descriptor)
-        return try streams.carry(session, semaphore.name, alarm, tell)
-    }
-}
-
-/// The three streams and the signals of this process, tied to a conversation.
-private struct Streams {
-    let signals: [Int32]
-    /// Readable while one of them is pending.
-    let descriptor: Int32
-    private var window = Window()
-    private var inputHasEnded = false
-    /// Output that its reader has not taken yet, and for which no receipt is given before.
-    private var unwritten: [(descriptor: Int32, bytes: [UInt8])] = []
-    private var isDeaf: Set<Int32> = []
-    private var ended: RemoteRun.End?
-    /// The agent has taken the command on.
-    private var isAccepted = false
-    /// After a cut, until it is known what the other side has.
-    private var sendsAgain = false
-
-    init(signals: [Int32], descriptor: Int32) { (self.signals, self.descriptor) = (signals, descriptor) }
-
-    mutating func carry(
-        _ session: LeasedConversation, _ name: String, _ alarm: Alarm, _ tell: (String) -> Void
-    ) throws -> RemoteRun.End {
-        while true {
-            write(session)
-            if let ended, unwritten.isEmpty {
-                _ = session.farewell(within: .seconds(1))
-                return ended
-            }
-            let taken = window.taken
-            session.resumption = { [("n", "\(taken)")] }
-            let event = session.next(alarm, within: .seconds(5), or: pollEvents(session))
-            if !session.isCut {
-                readInput(session)
-                readSignals(session) {
-                    tell(
-                        "\(name): Ctrl-Z stops nothing here, since the lease must be renewed; Ctrl-C ends the command there"
-                    )
-                }
-            }
-            switch event {
-            case nil: break
-            case .cut where !isAccepted: break
-            case .cut: tell("\(name): the connection is lost; the command there goes on while it is tried again")
-            case .resumed(let time, let isNews):
-                sendsAgain = true
-                if isNews { tell("\(name): connected again after \(time.rounded)") }
-            case .ended(let end):
-                switch end {
-                case .gone where !isAccepted:
-                    throw SemaphoreError(
-                        .unreachable,
-                        "\(name): the connection was lost before the host's semq answered; what it has begun ends with "
-                            + "the lease")
-                case .gone(let why):
-                    return .lost(
-                        "no way to the command there: \(why); if it still runs, it keeps its turn until it ends")
-                case .expired(let why):
-                    return .lost("the lock is lost: \(why); the command there was ended")
-                case .superseded:
-                    return .lost("no way to the command there: somebody else has taken over this connection")
-                case .cutOff:
-                    return .lost(
-                        "the lock is lost: no connection until its lease was over; the command there is being ended")
-                case .failed(let error): throw error
-                }
-            case .message(let message): try take(message, session, name)
-            }
-        }
-    }
-
-    private func pollEvents(_ session: LeasedConversation) -> [pollfd] {
-        var events: [pollfd] = []
-        if !session.isCut { events.append(pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)) }
-        if !inputHasEnded, window.hasRoom, !session.isCut {
-            events.append(pollfd(fd: STDIN_FILENO, events: Int16(POLLIN), revents: 0))
-        }
-        if let first = unwritten.first {
-            events.append(pollfd(fd: first.descriptor, events: Int16(POLLOUT), revents: 0))
-        }
-        return events
-    }
-
-    private mutating func take(_ message: Message, _ session: LeasedConversation, _ name: String) throws {
-        switch message.verb {
-        case "accepted":
-            isAccepted = true
-            if let agent = message["agent"], let secret = message["secret"] {
-                session.identify(agent: agent, secret: secret)
-            }
-        case "have":
-            let number = message.integer("n") ?? 0
-            window.delivered(upTo: number)
-            if sendsAgain { for message in window.again(after: number) { session.send(message) } }
-            sendsAgain = false
-        case "out" where window.accepts(message): unwritten.append((STDOUT_FILENO, message.body))
-        case "err" where window.accepts(message): unwritten.append((STDERR_FILENO, message.body))
-        case "ended" where window.accepts(message):
-            ended =
-                message.integer("signal").map { .signaled(Int32(clamping: $0)) }
-                ?? .exited(Int32(clamping: message.integer("code") ?? 74))
-            session.send(window.receipt)
-        // Known already: the receipt was lost with a connection.
-        case "out", "err", "ended": if unwritten.isEmpty { session.send(window.receipt) }
-        case "error": throw SemaphoreError(message, path: "", as: name)
-        default: break
-        }
-    }
-
-    /// Hands on what has come, as far as its readers take it, and gives the receipt.
-    private mutating func write(_ session: LeasedConversation) {
-        while let (descriptor, bytes) = unwritten.first {
-            var event = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
-            guard isDeaf.contains(descriptor) || poll(&event, 1, 0) > 0 else { return }
-            // A pipe that has room takes this much without blocking.
-            let count =
-                isDeaf.contains(descriptor)
-                ? bytes.count
-                : bytes.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, min($0.count, Int(PIPE_BUF))) }
-            if count < 0, errno != EAGAIN, errno != EINTR {
-                // Nobody reads it any more: the command is to learn that as it would here.
-                isDeaf.insert(descriptor)
-                session.send(window.number("deaf", [("to", descriptor == STDOUT_FILENO ? "out" : "err")]))
-            }
-            if count == bytes.count {
-                unwritten.removeFirst()
-                if unwritten.isEmpty { session.send(window.receipt) }
-            } else if count > 0 {
-                unwritten[0].bytes.removeFirst(count)
-            }
-        }
-    }
-
-    private mutating func readInput(_ session: LeasedConversation) {
-        var event = pollfd(fd: STDIN_FILENO, events: Int16(POLLIN), revents: 0)
-        guard !inputHasEnded, window.hasRoom, poll(&event, 1, 0) > 0 else { return }
-        var buffer = [UInt8](repeating: 0, count: Window.largestPart)
-        let count = read(STDIN_FILENO, &buffer, buffer.count)
-        if count > 0 {
-            session.send(window.number("in", body: Array(buffer[..<count])))
-        } else if count == 0 || (errno != EAGAIN && errno != EINTR) {
-            inputHasEnded = true
-            session.send(window.number("in-end"))
-        }
-    }
-
-    private mutating func readSignals(_ session: LeasedConversation, _ refuseToStop: () -> Void) {
-        var fromProcess = false
-        var sender: Int32 = 0
-        while case let number = semq_wait_signal(signals, Int32(signals.count), 0, &fromProcess, &sender), number > 0 {
-            if number == SIGTSTP {
-                Carriers.goOn()
-                refuseToStop()
-            } else {
-                session.send(window.number("signal", [("number", "\(number)")]))
-            }
+        var streams = RemoteStreams(input: input, output: output, signals: signals, descriptor: descriptor)
+        do {
+            return try streams.carry(session, semaphore.name, alarm, tell)
+        } catch let error as SemaphoreError where !newer.isEmpty && error.message.contains("‘\(Self.newerVerb)’") {
+            let options = newer.map { "--\($0)" }.joined(by: " and ")
+            throw SemaphoreError(
+                .unreachable,
+                "\(semaphore.name): the host's semq is too old for \(options) with --there; update it, or leave that out"
+            )
         }
     }
 }

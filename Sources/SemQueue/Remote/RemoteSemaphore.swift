@@ -31,6 +31,9 @@ package final class RemoteSemaphore: NamedSemaphore {
         package static let leases = ClientLease.lengths
     }
 
+    /// The command goes on when the lock is lost.
+    package var warnsOnly: Bool { options.warnsOnly }
+
     package init(name: String, path: String, host: RemoteHost, options: Options) {
         self.name = name
         self.path = path

@@ -26,7 +26,7 @@ extension SemaphoreError {
 extension String {
     /// A sentence of another host's `semq` with a queue named as it is named here: where the sentence begins with
     /// it or a file beside it, and where it says what to type.
-    func renaming(_ path: String, to name: String) -> String {
+    package func renaming(_ path: String, to name: String) -> String {
         guard !path.isEmpty else { return self }
         var text = self
         for command in ["status", "set", "release", "doctor"] {

@@ -11,12 +11,14 @@ struct ThereCommand {
     private let operands: [[UInt8]]
     private let limit: Duration?
     private let isQuiet: Bool
+    /// Names of those among the options that an older `semq` there doesn't know.
+    private let newer: [String]
 
-    /// Options that mean the same there.
-    private static let passedOn = [
-        "conflict-exit-code", "priority", "concurrency", "existing", "any-filesystem", "nonblock", "nb", "quiet",
-        "verbose",
-    ]
+    /// Options that mean the same there. The others are about the way there, or are looked at below, but for `--on-lost`
+    /// and several semaphores (`--any`, `--all`), which are refused.
+    private static let passedOn =
+        ["conflict-exit-code", "priority", "concurrency", "existing", "any-filesystem", "quiet", "verbose"] + newer
+    private static let newer = ["until", "grace"]
 
     init(_ options: Options, _ semaphores: [any NamedSemaphore], _ request: Request) throws {
         guard semaphores.count == 1, let semaphore = semaphores[0] as? RemoteSemaphore else {
@@ -26,12 +28,18 @@ struct ThereCommand {
         guard options.word("command") != nil || options.trailing?.isEmpty == false else {
             throw SemaphoreError(.usage, "acquire: --there wants a command to run on the host")
         }
+        guard !semaphore.warnsOnly else {
+            throw SemaphoreError(
+                .usage, "acquire: with --there the command ends with the lease at any rate; leave --on-lost warn out")
+        }
         self.semaphore = semaphore
+        newer = Self.newer.filter(options.has)
         isQuiet = options.has("quiet")
         var words: [[UInt8]] = []
         for (name, value, _) in options.values where Self.passedOn.contains(name) {
             words.append(Array("--\(name)\(value.isEmpty ? "" : "=\(value)")".utf8))
         }
+        if request.limit == .zero { words.append(Array("--nonblock".utf8)) }
         words.append(Array("--description=\(request.description)".utf8))
         if let line = options.word("command") { words += [Array("--command".utf8), Self.bytes(line)] }
         self.options = words
@@ -43,7 +51,7 @@ struct ThereCommand {
 
     private func remote(waiting limit: Duration?) throws -> RemoteRun {
         let wait = limit.map { [Array("--wait=\(max(0, Double($0.nanoseconds) / 1e9))".utf8)] } ?? []
-        return try RemoteRun(semaphore, words: options + wait + operands)
+        return try RemoteRun(semaphore, words: options + wait + operands, newer: newer)
     }
 
     private static func bytes(_ word: Options.Word) -> [UInt8] {

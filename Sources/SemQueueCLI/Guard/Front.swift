@@ -141,6 +141,7 @@ struct Front {
         switch page.outcome {
         case .exited(let code): return ExitCode(rawValue: code)
         case .signaled(let signal):
+            OnBehalf.current?.tell(ofEnd: signal)
             semq_die_by(signal)
             return ExitCode(rawValue: 128 + signal)
         case .notExecuted(let error):

@@ -28,7 +28,7 @@ enum Signals {
 
     struct Received {
         var signal: Int32
-        /// By kill(2), not by the kernel or the terminal.
+        /// By kill(2), not by the kernel or the terminal (or an agent in its place).
         var fromProcess: Bool
         var sender: Int32
 
@@ -47,6 +47,8 @@ enum Signals {
         var fromProcess = false
         var sender: Int32 = 0
         let signal = semq_wait_signal(signals, Int32(signals.count), limit.nanoseconds, &fromProcess, &sender)
-        return signal > 0 ? Received(signal: signal, fromProcess: fromProcess, sender: sender) : nil
+        guard signal > 0 else { return nil }
+        if let onBehalf = OnBehalf.current, onBehalf.isKey(signal, from: sender) { fromProcess = false }
+        return Received(signal: signal, fromProcess: fromProcess, sender: sender)
     }
 }

@@ -12,12 +12,17 @@ struct OnBehalf {
     private let path: String
     /// Where the agent wants to be told of what is granted, by which it knows the turn again. The command doesn't get it.
     private let grants: Int32
+    /// The process of the agent, which stands in for the terminal that there is elsewhere.
+    private let agent = getppid()
 
     /// Nil for a process that somebody has started here. The command isn't told.
     static let current: OnBehalf? = {
         guard let text = Environment.value("SEMQ_ON_BEHALF") else { return nil }
         unsetenv("SEMQ_ON_BEHALF")
-        return OnBehalf(text)
+        guard let onBehalf = OnBehalf(text) else { return nil }
+        // Ctrl-C is for a group as it is at a terminal, and the agent is not to be in it.
+        setsid()
+        return onBehalf
     }()
 
     init?(_ text: String) {
@@ -40,11 +45,22 @@ struct OnBehalf {
         }
     }
 
+    /// Before this process dies of the signal that the command has died of: else it would look killed itself.
+    func tell(ofEnd signal: Int32) {
+        let line = EndReport(signal: signal).line
+        send(grants, line, line.count, Int32(MSG_NOSIGNAL | MSG_DONTWAIT))
+    }
+
+    /// Whether a signal is one of a terminal's keys, which the agent gives to the whole group as the kernel does.
+    func isKey(_ signal: Int32, from sender: Int32) -> Bool {
+        sender == agent && (signal == SIGINT || signal == SIGQUIT)
+    }
+
     /// A message by the names that are known there.
     func named(_ message: String) -> String {
         guard let host else { return message }
-        for own in [path, "./" + path] where message.hasPrefix(own + ":") { return name + message.dropFirst(own.count) }
-        return message.contains(host + ":") ? message : "\(host): \(message)"
+        let renamed = message.renaming("./" + path, to: name).renaming(path, to: name)
+        return renamed.hasPrefix(name) || renamed.contains(host + ":") ? renamed : "\(host): \(renamed)"
     }
 
     /// Where something is made, which is told with this host's own name for itself.
