@@ -31,7 +31,8 @@ final class AgentMember: AgentTask {
         confirms = message.flag("confirms")
         held = Nesting(environment: message["held"], secrets: message["proof"])
         self.isRestricted = isRestricted
-        waiting = try AgentWaiting(showsEachSecond: message.flag("watch"))
+        waiting = try AgentWaiting(
+            showsEachSecond: message.flag("watch"), lease: request.lease ?? ClientLease.standard)
     }
 
     func start() throws {
