@@ -138,7 +138,7 @@ final class AgentSession {
         return events
     }
 
-    private func send(_ message: Message) { client?.send(message) }
+    private func send(_ message: Message) { client?.send(message.fitting) }
 
     /// By what the client finds this agent again after a cut.
     private func tellWhoWeAre() {

@@ -44,6 +44,9 @@ struct Expiry: Equatable, Sendable {
     /// Milliseconds on that boot's clock.
     var until: Int64
 
+    /// Which are read; a clock says nothing beyond.
+    static let times: Range<Int64> = -(1 << 60)..<(1 << 60)
+
     init(boot: UInt64, until: Int64) {
         self.boot = boot
         self.until = until

@@ -218,7 +218,7 @@ final class RemotePlace: Place {
 
     func take(_ message: Message) {
         if message.verb == "place" {
-            count = Int(clamping: message.integer("ahead") ?? 0)
+            count = message.count("ahead") ?? 0
             isNews = true
         } else if let status = assembly.take(message, semaphore: path) {
             self.status = status

@@ -171,8 +171,8 @@ private struct Streams {
         case "err" where window.accepts(message): unwritten.append((STDERR_FILENO, message.body))
         case "ended" where window.accepts(message):
             ended =
-                message.integer("signal").map { .signaled(Int32(clamping: $0)) }
-                ?? .exited(Int32(clamping: message.integer("code") ?? 74))
+                message.integer("signal").flatMap { (1...64).contains($0) ? .signaled(Int32($0)) : nil }
+                ?? .exited(message.integer("code").flatMap { (0...255).contains($0) ? Int32($0) : nil } ?? 74)
             session.send(window.receipt)
         // Known already: the receipt was lost with a connection.
         case "out", "err", "ended": if unwritten.isEmpty { session.send(window.receipt) }
