@@ -47,7 +47,7 @@ extension Line.Reader {
     mutating func boot() -> UInt64? { word("boot").flatMap { Hexadecimal.value(Array($0.utf8)[...]) } }
 
     mutating func expiry() -> Expiry? {
-        guard let until = integer("until", in: Expiry.times), let boot = boot() else { return nil }
+        guard let until = integer("until"), let boot = boot() else { return nil }
         return Expiry(boot: boot, until: until)
     }
 
@@ -79,7 +79,7 @@ extension Header: LineRecord {
             (1...Int64(LockSpace.maximumConcurrency)).contains(concurrency),
             let origin = reader.word("by").flatMap(Origin.init(rawValue:)),
             let lastTicket = reader.integer("ticket"), (0..<Ticket.numbers.upperBound).contains(lastTicket),
-            let lastToken = reader.integer("token", in: Header.tokens),
+            let lastToken = reader.integer("token"), lastToken >= 0,
             let passed = reader.word("passed")
         else { return nil }
         let remote = reader.integer("remote")
@@ -154,7 +154,7 @@ extension SlotRecord: LineRecord {
         else { return nil }
         self.init(queue: queue, slot: Int(slot), state: .free)
         guard state != "free" else { return }
-        guard let ticket = reader.ticket(), let token = reader.integer("token", in: Header.tokens),
+        guard let ticket = reader.ticket(), let token = reader.integer("token"),
             let since = reader.integer("since"),
             case let lease = reader.integer("lease") ?? 0, (0..<Message.longestDuration).contains(lease)
         else { return nil }
@@ -240,7 +240,8 @@ extension Note: LineRecord {
         guard var reader = Line.Reader("note", line), let queue = reader.queue(), let ticket = reader.ticket(),
             let grace = reader.integer("grace"), let by = reader.word("by"), let reason = reader.text()
         else { return nil }
-        self.init(queue: queue, ticket: ticket, grace: min(max(0, grace), Message.longestDuration), by: by, reason: reason)
+        self.init(
+            queue: queue, ticket: ticket, grace: min(max(0, grace), Message.longestDuration), by: by, reason: reason)
     }
 
     var line: [UInt8] {

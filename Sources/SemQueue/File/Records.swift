@@ -49,13 +49,10 @@ struct Header: Equatable {
     /// Nobody is granted before: a record that may have been a remote holder's was damaged.
     var holdoff: Expiry?
 
-    /// The tokens that can be drawn: microseconds since 1970 for longer than anybody will count them.
-    static let tokens: Range<Int64> = 0..<(1 << 62)
-
     /// The token to draw at a time: a larger one than the last.
     func nextToken(at now: Timestamp) -> Int64 {
-        // Past the end nobody comes but by damage.
-        Self.tokens.contains(lastToken + 1) ? max(lastToken + 1, now.microseconds) : now.microseconds
+        // The end is reached by damage alone: they count microseconds.
+        lastToken < .max ? max(lastToken + 1, now.microseconds) : now.microseconds
     }
 
     /// More than this many are passed anew each time.
