@@ -21,35 +21,60 @@ import Testing
         static let again = "the host's semq lost this place again and again"
         static let granted = "granted ticket=1 priority=0 slot=0 token=5 queue=1"
 
-        static let all: [FakeAgent] = [
-            .init("random bytes", "cat /dev/urandom", "prints more than 64 KiB before semq answers", 69),
-            .init("nothing", "exit 0", "ended with exit code 0", 69),
-            .init("a hello that doesn't end", #"printf 'semq-agent nonce=%s ' "$nonce"; yes | tr -d '\n'"#, "", 69),
-            .init("random bytes behind the hello", "\(hello); cat /dev/urandom", "is not semq's protocol", 69),
-            .init("a line that doesn't end", #"\#(hello); yes | tr -d '\n'"#, "is not semq's protocol", 69),
-            .init("a huge frame", "\(hello); echo 'lines size=999999999'; cat /dev/zero", "is not semq's protocol", 69),
-            .init("a negative frame", "\(hello); echo 'lines size=-1'; exec sleep 1000", "is not semq's protocol", 69),
-            .init("a frame that isn't there", "\(hello); echo 'lines size=60000'; exec sleep 1000", again, 69),
-            .init("no answer", "\(hello); exec sleep 1000", again, 69),
-            .init("the end", hello, again, 69),
-            .init("half a grant", "\(hello); echo 'granted ticket=1 slot=0'", "", 69),
-            .init("numbers out of range", "\(hello); echo 'granted ticket=-1 priority=9999 slot=x token=y'", "", 69),
-            .init("an error in colour", "\(hello); echo 'error code=unusable text=%1b[31mred%0asemq:%20ok'", "red", 65),
-            .init("an unknown error", "\(hello); echo 'error code=%00 errno=99999999999'", "", 74),
-            .init("unknown messages", "\(hello); yes 'what is=this'", again, 69),
-            .init("answers to nothing", "\(hello); yes 'beat number=123'", again, 69),
-            .init(
-                "holders without end",
-                "\(hello); echo 'joined ticket=1 priority=0'; echo 'queue concurrency=1'; "
-                    + "yes 'holder slot=1 token=1 since=1 ticket=1 priority=0 pid=1 host=h user=u description=d'",
-                again, 69),
-            .init(
-                "places without end",
-                "\(hello); echo 'joined ticket=1 priority=0'; "
-                    + "yes \"$(printf 'place ahead=1\\nplace ahead=2\\nqueue concurrency=1\\nend')\"", again, 69),
-            .init("queues made without end", "\(hello); yes 'made place=x concurrency=1'", again, 69),
-            .init("questions without end", "\(hello); yes 'ready number=1'", again, 69),
-        ]
+        static let all: [FakeAgent] =
+            [
+                .init("random bytes", "cat /dev/urandom", "prints more than 64 KiB before semq answers", 69),
+                .init("nothing", "exit 0", "ended with exit code 0", 69),
+                .init("a hello that doesn't end", #"printf 'semq-agent nonce=%s ' "$nonce"; yes | tr -d '\n'"#, "", 69),
+                .init("random bytes behind the hello", "\(hello); cat /dev/urandom", "is not semq's protocol", 69),
+                .init("a line that doesn't end", #"\#(hello); yes | tr -d '\n'"#, "is not semq's protocol", 69),
+                .init(
+                    "a huge frame", "\(hello); echo 'lines size=999999999'; cat /dev/zero", "is not semq's protocol", 69
+                ),
+                .init(
+                    "a negative frame", "\(hello); echo 'lines size=-1'; exec sleep 1000", "is not semq's protocol", 69),
+                .init("a frame that isn't there", "\(hello); echo 'lines size=60000'; exec sleep 1000", again, 69),
+                .init("no answer", "\(hello); exec sleep 1000", again, 69),
+                .init("the end", hello, again, 69),
+                .init("half a grant", "\(hello); echo 'granted ticket=1 slot=0'", "", 69),
+                .init(
+                    "numbers out of range", "\(hello); echo 'granted ticket=-1 priority=9999 slot=x token=y'", "", 69),
+                .init(
+                    "an error in colour", "\(hello); echo 'error code=unusable text=%1b[31mred%0asemq:%20ok'", "red", 65
+                ),
+                .init("an unknown error", "\(hello); echo 'error code=%00 errno=99999999999'", "", 74),
+                .init("unknown messages", "\(hello); yes 'what is=this'", again, 69),
+                .init("answers to nothing", "\(hello); yes 'beat number=123'", again, 69),
+                .init(
+                    "holders without end",
+                    "\(hello); echo 'joined ticket=1 priority=0'; echo 'queue concurrency=1'; "
+                        + "yes 'holder slot=1 token=1 since=1 ticket=1 priority=0 pid=1 host=h user=u description=d'",
+                    again, 69),
+                .init(
+                    "places without end",
+                    "\(hello); echo 'joined ticket=1 priority=0'; "
+                        + "yes \"$(printf 'place ahead=1\\nplace ahead=2\\nqueue concurrency=1\\nend')\"", again, 69),
+                .init("queues made without end", "\(hello); yes 'made place=x concurrency=1'", again, 69),
+                .init("questions without end", "\(hello); yes 'ready number=1'", again, 69),
+            ]
+
+        /// Reckoned with, they would overflow.
+        static let extremes: [FakeAgent] = ["-9223372036854775808", "9223372036854775807"].flatMap { number in
+            let grant = "granted ticket=1 priority=0 slot=\(number) token=\(number) queue=1"
+            let scripts: [(String, String, Int32)] = [
+                ("a holder since \(number)", waiting(since: number, ahead: "1"), 69),
+                ("\(number) ahead", waiting(since: "1", ahead: number), 69),
+                ("a grant of \(number)", "echo '\(grant)'; echo 'removed by=a reason=b grace=\(number)'; sleep 1", 76),
+            ]
+            return scripts.map { FakeAgent($0.0, "\(hello); \($0.1)", $0.2 == 69 ? again : "", $0.2) }
+        }
+
+        /// What is told to one who waits.
+        static func waiting(since: String, ahead: String) -> String {
+            "echo 'joined ticket=2 priority=0'; echo 'queue concurrency=1 recovered=0'; "
+                + "echo 'holder slot=0 token=1 since=\(since) lease-expires=\(since) ticket=1 priority=0 pid=1 host=h user=u "
+                + "description=d'; echo end; echo 'place ahead=\(ahead)'; sleep 1"
+        }
 
         private init(_ name: String, _ script: String, _ says: String, _ code: Int32) {
             (self.name, self.script, self.says, self.code) = (name, script, says, code)
@@ -74,7 +99,7 @@ import Testing
         return line?.split(separator: " ").dropFirst().first.flatMap { Int($0) }.map { $0 / 1024 }
     }
 
-    @Test(arguments: FakeAgent.all) func aClientKeepsItsHead(_ agent: FakeAgent) throws {
+    @Test(arguments: FakeAgent.all + FakeAgent.extremes) func aClientKeepsItsHead(_ agent: FakeAgent) throws {
         let sandbox = try Sandbox()
         let client = try start(sandbox, agent.script)
         var most = 0
@@ -88,6 +113,39 @@ import Testing
         #expect(result.status == .exited(agent.code), "\(result.err.prefix(2000))")
         #expect(agent.says.isEmpty || result.err.contains(agent.says), "\(result.err.prefix(2000))")
         #expect(result.err.isHarmless && result.err.utf8.count < 4096, "\(result.err.prefix(2000))")
+    }
+
+    /// A host's answers to those who only ask.
+    @Test(
+        arguments: ["status", "doctor", "set --concurrency 1"], ["-9223372036854775808", "9223372036854775807"]
+    ) func answersWithNumbersThatOverflow(_ command: String, _ number: String) throws {
+        let sandbox = try Sandbox()
+        let fake = try sandbox.write(
+            "fake",
+            """
+            #!/bin/bash
+            read -r _ word _
+            nonce=${word#nonce=}
+            \(FakeAgent.hello)
+            while read -r verb _; do case $verb in
+                about) echo "semq version=1 host=h user=u restricted= now=\(number) lease-from=\(number) lease-to=\(number)";;
+                status) echo "queue concurrency=\(number) recovered=0 held-off=\(number) paused-by=a paused-since=\(number)"
+                    echo "holder slot=\(number) token=\(number) since=\(number) lease-expires=\(number) ticket=1 priority=0 pid=1 \
+            host=h user=u description=x nested=since=\(number)%20pid=1%20host=h%20user=u%20description=d"
+                    echo "waiter since=\(number) stopped=0 cut-off=0 ticket=2 priority=0 pid=1 host=h user=u description=x"
+                    echo end;;
+                set) echo "changed concurrency=\(number) holding=\(number)";;
+                doctor) echo end;;
+            esac; done
+            """, executable: true)
+        var words = command.split(separator: " ").map(String.init)
+        words.insert("evil:board.queue", at: 1)
+        for options in command == "status" ? [[], ["--json"]] : [[]] {
+            let result = try sandbox.start(
+                [Sandbox.binary] + words + options, environment: ["SEMQ_RSH": fake]
+            ).wait()
+            #expect(result.status == .exited(0), "\(result)")
+        }
     }
 
     @Test func aFloodCanBeInterrupted() throws {

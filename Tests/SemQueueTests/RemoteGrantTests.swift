@@ -54,6 +54,14 @@ import Testing
         #expect(grant.loss() == nil && grant.standsUntil == nil && grant.killBy == nil)
     }
 
+    /// It is for what runs already: under a turn that was lost before, as by a machine that slept, nothing begins.
+    @Test(arguments: [false, true]) func nothingIsStartedUnderALostTurn(warnsOnly: Bool) throws {
+        let fresh = try grant(silentFor: .zero, warnsOnly: warnsOnly)
+        #expect(try #require(fresh.startsUntil) > .sinceBoot())
+        let lost = try grant(silentFor: .milliseconds(14_001), warnsOnly: warnsOnly)
+        #expect(try #require(lost.startsUntil) <= .sinceBoot())
+    }
+
     // MARK: what people are told
 
     /// What is told of a connection that has ended, from which the lease can't be resumed.

@@ -45,6 +45,49 @@ import Testing
         #expect(messages.compactMap { assembly.take($0, semaphore: "bench:q") } == [status])
     }
 
+    /// Whatever people have called things, an older client reads it too.
+    @Test(arguments: [" ", "%", "é", "\n", "\u{1b}"], [1, 3, 16, 17, 256])
+    func whoRunsNestedIsToldAsFarAsThereIsRoom(_ character: String, _ count: Int) throws {
+        let text = String(repeating: character, count: 199) + "x"
+        let party = Party(pid: 5, host: text, user: text, description: String(repeating: character, count: 999))
+        var status = QueueStatus(
+            semaphore: "bench:q", concurrency: 1, isRecovered: false, paused: nil, heldOffUntil: nil, holders: [],
+            waiting: [])
+        var holder = QueueStatus.Holder(
+            slot: 0, ticket: Ticket(priority: 0, number: 1), token: 1, since: Timestamp(1), party: Party.unknown)
+        holder.remark = party.description
+        holder.nested = (0..<count).map {
+            .init(since: Timestamp(Int64($0) + 1), party: Party(pid: 5, host: "ws7", user: "ann", description: text))
+        }
+        status.holders = [holder]
+        var assembly = QueueStatus.Assembly()
+        #expect(status.messages.allSatisfy { $0.bytes.count <= 16 << 10 }, "what an older one reads")
+        let told = try Self.read(status.messages).compactMap { assembly.take($0, semaphore: "bench:q") }.first
+        let nested = try #require(told?.holders.first).nested
+        #expect(nested.count <= 16 && nested.first?.party.user == "ann")
+        if nested.count < count {
+            let named = nested.count { $0.party.user == "ann" }
+            #expect(named == nested.count - 1 && nested.last?.party.description == "(and \(count - named) more)")
+        }
+    }
+
+    @Test func whatIsLongerThanALineIsCutWhereItIsLongest() throws {
+        let text = String(repeating: " %", count: 9000)
+        let message = Message("error", [("code", "io"), ("errno", "5"), ("text", text)])
+        #expect(message.lineLength > Message.longestLine)
+        let read = try #require(try Self.read([message.fitting]).first)
+        #expect(message.fitting.lineLength <= Message.longestLine)
+        #expect(read["code"] == "io" && read["errno"] == "5" && read["text"]?.hasSuffix("…") == true)
+        #expect(text.hasPrefix(String(read["text"]!.dropLast())))
+    }
+
+    /// An older agent has cut nothing.
+    @Test func aLongerLineIsReadAllTheSame() throws {
+        let message = Message("holder", [("nested", String(repeating: " %", count: 6000))])
+        #expect(message.lineLength > Message.longestLine)
+        #expect(try Self.read([message]) == [message])
+    }
+
     @Test(arguments: [
         ("there is no such queue", "q: there is no such queue", "bench:q: there is no such queue"),
         ("a file beside it", "q.history: is a folder", "bench:q.history: is a folder"),

@@ -63,7 +63,7 @@ package final class Agent {
             case .end: return nil
             case .garbage(let garbage):
                 let sample = String(decoding: garbage.sample, as: UTF8.self)
-                client.send(SemaphoreError(.usage, "what comes is not semq's protocol: \(sample)").asMessage)
+                client.send(SemaphoreError(.usage, "what comes is not semq's protocol: \(sample)").asMessage.fitting)
                 return nil
             case .nothing: break
             }
@@ -78,7 +78,7 @@ package final class Agent {
     private func reply(_ answer: [Message]) {
         var bytes: [UInt8] = []
         for (index, message) in answer.enumerated() {
-            bytes += message.bytes
+            bytes += message.fitting.bytes
             guard bytes.count > 32 << 10 || index == answer.count - 1 else { continue }
             client.send(bytes)
             bytes = []
@@ -119,7 +119,7 @@ package final class Agent {
             default: reply(try answers.to(request))
             }
         } catch let error as SemaphoreError {
-            client.send(policy.told(error, about: request).asMessage)
+            client.send(policy.told(error, about: request).asMessage.fitting)
         }
         return Hello.nextRequestLimit
     }

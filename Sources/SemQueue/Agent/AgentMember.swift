@@ -15,6 +15,8 @@ final class AgentMember: AgentTask {
     private var isClientThere = true
     private var leaseEnd = Duration.sinceBoot()
     private var nextInspection = Duration.zero
+    private let confirms: Bool
+    private(set) var lastWord: LastWord?
 
     /// - Throws: ``SemaphoreError`` where the request makes no sense.
     /// - Parameter isRestricted: the client's key can only take turns; for it no turn counts that needs no secret.
@@ -26,9 +28,11 @@ final class AgentMember: AgentTask {
         request.isProved = message.flag("secrets")
         self.path = path
         self.request = request
+        confirms = message.flag("confirms")
         held = Nesting(environment: message["held"], secrets: message["proof"])
         self.isRestricted = isRestricted
-        waiting = try AgentWaiting(showsEachSecond: message.flag("watch"))
+        waiting = try AgentWaiting(
+            showsEachSecond: message.flag("watch"), lease: request.lease ?? ClientLease.standard)
     }
 
     func start() throws {
@@ -61,13 +65,17 @@ final class AgentMember: AgentTask {
         var messages = waiting.takeMessages()
         switch waiting.result() {
         case nil: break
-        case .failure(let error as SemaphoreError): return (messages + [error.asMessage], true)
+        case .failure(let error as SemaphoreError):
+            lastWord = LastWord(outcome: error.asMessage, confirms: confirms)
+            return (messages, true)
         case .failure(let error): throw error
         case .success(.granted(let grant as LocalGrant)):
             self.grant = grant
             recordLease()
             messages.append(grant.message)
-        case .success(let outcome): return (messages + [outcome.asMessage], true)
+        case .success(let outcome):
+            lastWord = LastWord(outcome: outcome.asMessage, confirms: confirms)
+            return (messages, true)
         }
         if let loss = lossSinceLastLook() { messages.append(loss.asMessage) }
         return (messages, false)
@@ -114,9 +122,24 @@ final class AgentMember: AgentTask {
     }
 
     func end(asLost: Bool) {
+        stopWaiting()
+        grant?.release(asLost: asLost)
+        forget()
+    }
+
+    func tryEnd() -> Bool {
+        stopWaiting()
+        guard grant?.tryRelease() ?? true else { return false }
+        forget()
+        return true
+    }
+
+    private func stopWaiting() {
         waiting.stop()
         if case .success(.granted(let grant as LocalGrant))? = waiting.result() { self.grant = grant }
-        grant?.release(asLost: asLost)
+    }
+
+    private func forget() {
         nested?.nested.release()
         grant = nil
         nested = nil

@@ -16,13 +16,23 @@ protocol AgentTask: AnyObject {
     func renewed(until end: Duration)
     /// What a client that comes back after a cut has to know.
     func standing(for resume: Message) -> [Message]
+    /// How it ended, once it is over; nil where the client has heard of that.
+    var lastWord: LastWord? { get }
     /// Ends the task, if it isn't over.
     /// - Parameter asLost: the lease has run out.
     func end(asLost: Bool)
+    /// The client has left. Never blocks for others.
+    /// - Returns: false where somebody runs under it still, and it is to be asked again.
+    func tryEnd() -> Bool
 }
 
 extension AgentTask {
     func renewed(until end: Duration) {}
+    var lastWord: LastWord? { nil }
+    func tryEnd() -> Bool {
+        end(asLost: false)
+        return true
+    }
 }
 
 /// A client's connection to its agent, and the lease that outlives it: whoever shows the secret goes on.
@@ -37,6 +47,15 @@ final class AgentSession {
     private var visitors = Visitors<Stream>()
     private let task: any AgentTask
     private let alarm = Alarm()
+    private var stage = Stage.running
+
+    private enum Stage {
+        case running
+        /// The client has said goodbye, and somebody runs nested in its turn still.
+        case leaving(LastWord)
+        /// There is nothing left but to be sure that the client has heard.
+        case over(LastWord)
+    }
 
     /// - Parameters:
     ///   - message: the request, which names the lease's length.
@@ -63,20 +82,54 @@ final class AgentSession {
         task.renewed(until: lease.end)
         try task.start()
         while true {
-            let (messages, isOver) = try task.advance()
-            for message in messages { send(message) }
-            if isOver { return client != nil }
-            if let goesOn = listen() { return goesOn }
+            if let goesOn = try advance() ?? listen() { return goesOn }
             receiveVisitors()
             lookAfterName()
-            guard keep() else { return false }
-            awaitDescriptors(pollEvents, alarm, isBehind ? .zero : Self.pause)
+            if let goesOn = keep() { return goesOn }
+            awaitDescriptors(pollEvents, alarm, isBehind ? .zero : pause)
             client?.flush()
         }
     }
 
-    /// How long it does nothing at the most.
-    private static let pause = Duration.milliseconds(200)
+    /// - Returns: whether the conversation goes on, where there is nothing left to do; nil where there is.
+    private func advance() throws -> Bool? {
+        switch stage {
+        case .running:
+            let (messages, isOver) = try task.advance()
+            for message in messages { send(message) }
+            guard isOver else { return nil }
+            guard let word = task.lastWord else { return client != nil }
+            say(word)
+        case .leaving(let bye):
+            guard task.tryEnd() else {
+                // It is told that its turn is over: from here on it is this agent that keeps the slot.
+                if lease.isSilent(at: .sinceBoot()) { renew() }
+                return nil
+            }
+            say(bye)
+        case .over: break
+        }
+        return isForgotten ? false : nil
+    }
+
+    /// Whether nobody will come and ask.
+    private var isForgotten: Bool {
+        guard client == nil, case .over(let word) = stage else { return false }
+        return !word.isKept || rendezvous == nil
+    }
+
+    private func say(_ word: LastWord) {
+        send(word.message)
+        stage = .over(word)
+    }
+
+    private func renew() {
+        lease.hear(at: .sinceBoot())
+        task.renewed(until: lease.end)
+    }
+
+    /// For how long to wait for something to happen. Whoever runs nested ends without a word to us.
+    private var pause: Duration { if case .leaving = stage { .milliseconds(20) } else { .milliseconds(200) } }
 
     private var pollEvents: [pollfd] {
         var events = (client?.pollEvents ?? []) + task.pollEvents + visitors.all.flatMap { $0.visitor.pollEvents }
@@ -87,7 +140,7 @@ final class AgentSession {
         return events
     }
 
-    private func send(_ message: Message) { client?.send(message) }
+    private func send(_ message: Message) { client?.send(message.fitting) }
 
     /// By what the client finds this agent again after a cut.
     private func tellWhoWeAre() {
@@ -109,22 +162,46 @@ final class AgentSession {
                 cutOff()
                 return nil
             case .message(let message):
-                if message.verb == "goodbye" {
-                    task.end(asLost: false)
-                    send(Message("bye"))
-                    return true
-                }
-                hear(message)
+                if let goesOn = take(message, from: client) { return goesOn }
             }
         }
         isBehind = client != nil
         return nil
     }
 
+    private func take(_ message: Message, from client: Stream) -> Bool? {
+        guard case .over(let word) = stage else {
+            if message.verb == "goodbye" { return leave(message) }
+            hear(message)
+            return nil
+        }
+        switch word.hear(message) {
+        case .stay: hear(message)
+        case .bye: return leave(message)
+        case .end: return true
+        case .endBefore:
+            client.putBack(message)
+            return true
+        }
+        return nil
+    }
+
+    /// The client has said goodbye, perhaps for the second time.
+    private func leave(_ goodbye: Message) -> Bool? {
+        let bye = LastWord(goodbye: goodbye)
+        guard task.tryEnd() else {
+            stage = .leaving(bye)
+            renew()
+            send(Message("lasts"))
+            return nil
+        }
+        say(bye)
+        return bye.isKept ? nil : true
+    }
+
     private func hear(_ message: Message) {
-        lease.hear(at: .sinceBoot())
+        renew()
         task.client(isThere: true)
-        task.renewed(until: lease.end)
         if message.verb == "beat" {
             send(Message("beat", [("number", message["number"] ?? "0")]))
         } else {
@@ -137,14 +214,15 @@ final class AgentSession {
     private func cutOff() {
         client?.close()
         client = nil
-        task.client(isThere: false)
+        // It may have left, as it said.
+        if case .running = stage { task.client(isThere: false) }
         rendezvous?.lookAfterName()
     }
 
     /// As often as it wakes anyway, and when it is about to be looked for.
     private func lookAfterName() {
         let now = Duration.sinceBoot()
-        guard now - lookedAfterName >= Self.pause else { return }
+        guard now - lookedAfterName >= .milliseconds(200) else { return }
         lookedAfterName = now
         rendezvous?.lookAfterName()
     }
@@ -174,17 +252,26 @@ final class AgentSession {
         client = stream
         hear(message)
         send(Message("resumed", [("number", message["number"] ?? "0")]))
-        for message in task.standing(for: message) { send(message) }
+        switch stage {
+        case .running, .leaving: for message in task.standing(for: message) { send(message) }
+        // Whoever has said goodbye says it again.
+        case .over(let word): if word.message.verb != "bye" { send(word.message) }
+        }
     }
 
     // MARK: the lease
 
-    /// - Returns: false when it is over.
-    private func keep() -> Bool {
+    /// - Returns: whether the conversation goes on, where the lease is over; nil where it stands.
+    private func keep() -> Bool? {
         let now = Duration.sinceBoot()
+        switch stage {
+        case .running: break
+        case .leaving: return nil
+        case .over: return lease.isOver(at: now) ? client != nil : nil
+        }
         if lease.isSilent(at: now) { task.client(isThere: false) }
         // Where nobody can find us again, a cut is the end; what is held stays until the lease's, for what still runs.
-        guard lease.isOver(at: now) else { return true }
+        guard lease.isOver(at: now) else { return nil }
         task.end(asLost: true)
         send(Message("error", [("code", "gone"), ("text", "nothing was heard for the length of the lease")]))
         return false

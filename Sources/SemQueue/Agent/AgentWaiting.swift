@@ -9,23 +9,22 @@ final class AgentWaiting: Sendable {
         var standing: [Message] = []
         var isAside = false
         var returned = false
-        var asked: Int64 = 0
-        var confirmed: Int64 = 0
+        var readiness: Readiness
         var result: Result<Outcome, any Error>?
         var thread: BlockingThread?
     }
 
-    private let state = Guarded(State())
+    private let state: Guarded<State>
     private let alarm = Alarm()
     private let wakeReader: Int32
     private let wakeWriter: Int32
     fileprivate let showsEachSecond: Bool
 
-    /// How long a client may take to answer that it is still there when its turn has come.
-    private static let patience = Duration.seconds(1)
-
-    /// - Parameter showsEachSecond: the client redraws its line on a terminal.
-    init(showsEachSecond: Bool) throws(SemaphoreError) {
+    /// - Parameters:
+    ///   - showsEachSecond: the client redraws its line on a terminal.
+    ///   - lease: its length.
+    init(showsEachSecond: Bool, lease: Duration) throws(SemaphoreError) {
+        state = Guarded(State(readiness: Readiness(length: lease)))
         self.showsEachSecond = showsEachSecond
         var ends: [Int32] = [-1, -1]
         let error = semq_pipe(&ends)
@@ -98,7 +97,7 @@ final class AgentWaiting: Sendable {
     }
 
     func confirmed(_ number: Int64) {
-        state.withLock { $0.confirmed = max($0.confirmed, number) }
+        state.withLock { $0.readiness.answered(number, at: .monotonic()) }
         alarm.nudge()
     }
 
@@ -125,16 +124,13 @@ final class AgentWaiting: Sendable {
 
     /// Asks the client whether it is still there.
     fileprivate func isConfirmed() -> Bool {
-        let number = state.withLock { state in
-            state.asked += 1
-            return state.asked
-        }
+        let number = state.withLock { $0.readiness.ask(at: .monotonic()) }
         tell([Message("ready", [("number", "\(number)")])])
-        let end = Duration.monotonic() + Self.patience
         while !alarm.isRung {
-            let (confirmed, isAside) = state.withLock { ($0.confirmed, $0.isAside) }
-            if confirmed >= number { return true }
-            let rest = end - .monotonic()
+            let (readiness, isAside) = state.withLock { ($0.readiness, $0.isAside) }
+            if readiness.isConfirmed { return true }
+            // Put off where an earlier answer, which comes too late, tells how long one takes.
+            let rest = readiness.end - .monotonic()
             guard !isAside, rest > .zero else { break }
             alarm.sleep(rest)
         }

@@ -56,7 +56,9 @@ struct Expiry: Equatable, Sendable {
     /// How much of `length` is left: nothing is zero. After a reboot it is over once the machine has run for
     /// as long, for whoever is kept out was last heard of before.
     func remaining(of length: Duration, at now: BootTime) -> Duration {
-        let left = until - now.milliseconds
+        // From a file, in which anything may stand.
+        let (difference, isBeyond) = until.subtractingReportingOverflow(now.milliseconds)
+        let left = isBeyond ? .min : difference
         // Where a boot is unknown, more than all of it can only be another boot's.
         let isSameBoot = boot == now.boot && boot != 0 || (boot == 0 || now.boot == 0) && left <= length.milliseconds
         return .milliseconds(max(0, isSameBoot ? left : length.milliseconds - now.milliseconds))

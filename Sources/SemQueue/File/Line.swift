@@ -104,6 +104,11 @@ struct Line {
             value(name, toEnd: false).flatMap { Int64(String(decoding: $0, as: UTF8.self)) }
         }
 
+        /// Nil also for one out of its range: whoever reads reckons with it.
+        mutating func integer(_ name: StaticString, in range: Range<Int64>) -> Int64? {
+            integer(name).flatMap { range.contains($0) ? $0 : nil }
+        }
+
         mutating func word(_ name: StaticString) -> String? {
             value(name, toEnd: false).map(Hexadecimal.unescape)
         }

@@ -148,14 +148,16 @@ extension SlotRecord {
 
 extension SlotRecord: LineRecord {
     init?(line: ArraySlice<UInt8>) {
-        guard var reader = Line.Reader("slot", line), let queue = reader.queue(), let slot = reader.integer("slot"),
+        guard var reader = Line.Reader("slot", line), let queue = reader.queue(),
+            let slot = reader.integer("slot", in: 0..<Int64(LockSpace.maximumConcurrency)),
             let state = reader.word("state")
         else { return nil }
         self.init(queue: queue, slot: Int(slot), state: .free)
         guard state != "free" else { return }
-        guard let ticket = reader.ticket(), let token = reader.integer("token"), let since = reader.integer("since")
+        guard let ticket = reader.ticket(), let token = reader.integer("token"),
+            let since = reader.integer("since"),
+            case let lease = reader.integer("lease") ?? 0, (0..<Message.longestDuration).contains(lease)
         else { return nil }
-        let lease = reader.integer("lease") ?? 0
         let expires = lease == 0 ? nil : reader.integer("expires").flatMap { $0 == 0 ? nil : $0 }
         let silent = reader.integer("silent")
         let expiry = state == "dead" ? reader.expiry() : nil
@@ -238,7 +240,8 @@ extension Note: LineRecord {
         guard var reader = Line.Reader("note", line), let queue = reader.queue(), let ticket = reader.ticket(),
             let grace = reader.integer("grace"), let by = reader.word("by"), let reason = reader.text()
         else { return nil }
-        self.init(queue: queue, ticket: ticket, grace: grace, by: by, reason: reason)
+        self.init(
+            queue: queue, ticket: ticket, grace: min(max(0, grace), Message.longestDuration), by: by, reason: reason)
     }
 
     var line: [UInt8] {

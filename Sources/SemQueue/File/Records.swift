@@ -49,6 +49,12 @@ struct Header: Equatable {
     /// Nobody is granted before: a record that may have been a remote holder's was damaged.
     var holdoff: Expiry?
 
+    /// The token to draw at a time: a larger one than the last.
+    func nextToken(at now: Timestamp) -> Int64 {
+        // The end is reached by damage alone: they count microseconds.
+        lastToken < .max ? max(lastToken + 1, now.microseconds) : now.microseconds
+    }
+
     /// More than this many are passed anew each time.
     static let maximumPassed = 8
 

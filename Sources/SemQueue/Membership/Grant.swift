@@ -11,8 +11,10 @@ package protocol Grant: AnyObject, Sendable {
     /// The descriptor to hand to a command, so that the lock follows the work; nil where there is none on this host.
     var descriptor: Int32? { get }
 
-    /// Until when, on CLOCK_BOOTTIME, the permit stands if nothing more is heard: from then on nothing is started
-    /// under it, and what runs is asked to end; nil: for good.
+    /// Until when, on CLOCK_BOOTTIME, something may be started under the permit if nothing more is heard; nil: for good.
+    var startsUntil: Duration? { get }
+    /// Until when, on CLOCK_BOOTTIME, the permit stands if nothing more is heard: from then on what runs under it is asked
+    /// to end; nil: for good, or a loss ends nothing.
     var standsUntil: Duration? { get }
     /// When, on CLOCK_BOOTTIME, all that runs under the permit is to be killed if nothing more is heard, whatever
     /// else has ended the turn before; nil: never.
@@ -52,6 +54,7 @@ extension Grant {
     package var host: String? { nil }
 
     // A permit on this host is kept by the kernel.
+    package var startsUntil: Duration? { standsUntil }
     package var standsUntil: Duration? { nil }
     package var killBy: Duration? { nil }
     package func news() -> [String] { [] }

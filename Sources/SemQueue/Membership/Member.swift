@@ -359,7 +359,7 @@ struct Member {
         }
         if let lost = last?.holder { history.append(.lost, at: now, History.Tail(lost, slot: slot)) }
         header.drew(ticket.number)
-        header.lastToken = max(header.lastToken + 1, now.microseconds)
+        header.lastToken = header.nextToken(at: now)
         header.holdoff = nil
         let holder = holder(ticket, token: header.lastToken, since: now)
         // Before the ticket lives: whoever dies in between has skipped a number, and nobody draws it once more.

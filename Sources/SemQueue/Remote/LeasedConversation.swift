@@ -98,9 +98,10 @@ final class LeasedConversation {
         attempts = []
     }
 
-    /// Says goodbye and waits until that was heard, so that nobody has to wait for the lease to end; then ends.
-    /// - Returns: whether the agent keeps nothing for us any more, and the connection, where it is good for other
-    ///   requests.
+    /// Says goodbye and waits until that was heard, so that nobody has to wait for the lease to end; then ends. Where
+    /// somebody runs nested in the turn, waits for that too, as long as the agent is heard.
+    /// - Returns: whether the agent keeps nothing for us any more, or keeps it for those alone; and the connection, where it
+    ///   is good for other requests.
     func farewell(within limit: Duration) -> (isHeard: Bool, connection: Conversation?) {
         guard !isSuperseded else {
             close()
@@ -109,20 +110,25 @@ final class LeasedConversation {
         let end = Duration.sinceBoot() + limit
         let alarm = Alarm()
         var isSaid = false
+        // It knows, and the turn lasts for those who run nested in it.
+        var isKnown = false
         outlivesLease = false
-        while case let rest = end - .sinceBoot(), rest > .zero {
+        while case let rest = isKnown && !isCut ? Self.lasts : end - .sinceBoot(), rest > .zero {
             if !isCut, !isSaid {
-                send(Message("goodbye"))
+                send(Message("goodbye", [("confirms", "1")]))
                 isSaid = true
             }
-            let event = next(alarm, within: isSaid ? min(rest, max(.milliseconds(500), answerTook * 4)) : rest)
+            let isAwaited = isSaid && !isKnown
+            let event = next(alarm, within: isAwaited ? min(rest, max(.milliseconds(500), answerTook * 4)) : rest)
             switch event {
             case .message(let message) where message.verb == "bye":
                 defer { close() }
+                send(.confirmation)
                 return (true, takeConversation())
+            case .message(let message) where message.verb == "lasts": isKnown = true
             // By another connection, which has not heard it.
             case .resumed: isSaid = false
-            case nil where isSaid:
+            case nil where isAwaited:
                 // Nobody has heard it, it seems: said again, by a new connection.
                 isSaid = false
                 if !isCut { begin(cutAt: .sinceBoot()) }
@@ -131,14 +137,16 @@ final class LeasedConversation {
                 return (true, nil)
             case .ended:
                 close()
-                return (false, nil)
+                return (isKnown, nil)
             case .cut: isSaid = false
             default: break
             }
         }
         close()
-        return (false, nil)
+        return (isKnown, nil)
     }
+
+    private static let lasts = Duration.seconds(3600)
 
     /// The connection for other requests, where it is sound; this conversation is over.
     func takeConversation() -> Conversation? {

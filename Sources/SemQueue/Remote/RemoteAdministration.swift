@@ -16,12 +16,11 @@ struct RemoteAdministration: QueueAdministration {
 
     private func change(_ what: String, _ value: String) throws -> QueueChange {
         let answer = try ask("set", [(what, value), ("any-filesystem", anyFilesystem ? "1" : "0")])
-        guard answer.verb == "changed", let concurrency = answer.integer("concurrency"),
-            let holding = answer.integer("holding")
+        guard answer.verb == "changed", let concurrency = answer.count("concurrency"),
+            let holding = answer.count("holding")
         else { throw nonsense }
         return QueueChange(
-            made: answer["place"].map { "\(semaphore.host.name):\($0)" }, concurrency: Int(clamping: concurrency),
-            holding: Int(clamping: holding))
+            made: answer["place"].map { "\(semaphore.host.name):\($0)" }, concurrency: concurrency, holding: holding)
     }
 
     func remove(ticket number: Int64, reason: String, grace: Duration) throws -> QueueMember? {

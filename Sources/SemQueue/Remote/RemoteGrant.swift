@@ -46,7 +46,7 @@ package final class RemoteGrant: Grant, @unchecked Sendable {
     private enum Told { case kept, over }
 
     init?(_ message: Message, _ semaphore: RemoteSemaphore, _ session: LeasedConversation) {
-        guard let ticket = Ticket(message), let slot = message.integer("slot"), let token = message.integer("token"),
+        guard let ticket = Ticket(message), let slot = message.count("slot"), let token = message.integer("token"),
             let queue = message["queue"].flatMap({ UInt64($0, radix: 16) })
         else { return nil }
         path = semaphore.name
@@ -57,7 +57,7 @@ package final class RemoteGrant: Grant, @unchecked Sendable {
             $0.utf8.count <= 64 && $0.utf8.allSatisfy { Hexadecimal.value([$0]) != nil } ? $0 : nil
         }
         self.ticket = ticket
-        self.slot = Int(clamping: slot)
+        self.slot = slot
         self.token = token
         self.queue = queue
         self.session = session
@@ -69,12 +69,15 @@ package final class RemoteGrant: Grant, @unchecked Sendable {
 
     package func prove() -> String? { secret }
 
-    package var standsUntil: Duration? { start(of: .ending) }
+    /// A loss that is only warned of lets go on what runs, and begins nothing.
+    package var startsUntil: Duration? { start(of: .ending) }
 
-    package var killBy: Duration? { start(of: .killing) }
+    package var standsUntil: Duration? { options.warnsOnly ? nil : start(of: .ending) }
+
+    package var killBy: Duration? { options.warnsOnly ? nil : start(of: .killing) }
 
     private func start(of phase: ClientLease.Phase) -> Duration? {
-        guard !options.warnsOnly, let proven = proven.value else { return nil }
+        guard let proven = proven.value else { return nil }
         return ClientLease.start(of: phase, length: options.lease, proven: proven)
     }
 

@@ -51,6 +51,7 @@ struct RemoteMember {
                 ("path", semaphore.path), ("lease", "\(semaphore.options.lease.nanoseconds / 1_000_000)"),
                 ("pid", "\(getpid())"), ("host", LocalHost.name), ("user", LocalHost.user),
                 ("watch", observer.showsEachSecond ? "1" : "0"), ("secrets", "1"),
+                ("confirms", "1"),
             ]
         fields += semaphore.nesting
         return Message("acquire", fields)
@@ -135,15 +136,25 @@ struct RemoteMember {
                 throw SemaphoreError(.unreachable, "\(semaphore.name): the host's semq grants, but not what")
             }
             return .granted(grant)
+        case let verb where Self.ends.contains(verb): return try end(message, session)
+        default: break
+        }
+        return nil
+    }
+
+    private static let ends: Set = ["busy", "paused", "full", "timed-out", "removed", "error"]
+
+    /// How the wait has ended at the agent, which keeps that until we have heard it.
+    private func end(_ message: Message, _ session: LeasedConversation) throws -> Outcome {
+        session.send(.confirmation)
+        switch message.verb {
         case "busy": return .busy(.held)
         case "paused": return .busy(.paused(reason: message["reason"] ?? "?", by: message["by"] ?? "?"))
         case "full": return .busy(.full)
         case "timed-out": return .timedOut
         case "removed": return .removed(by: message["by"] ?? "?", reason: message["reason"] ?? "?")
-        case "error": throw SemaphoreError(message, path: semaphore.path, as: semaphore.name)
-        default: break
+        default: throw SemaphoreError(message, path: semaphore.path, as: semaphore.name)
         }
-        return nil
     }
 
     /// What the end of a conversation means for one who waits.
@@ -207,7 +218,7 @@ final class RemotePlace: Place {
 
     func take(_ message: Message) {
         if message.verb == "place" {
-            count = Int(clamping: message.integer("ahead") ?? 0)
+            count = message.count("ahead") ?? 0
             isNews = true
         } else if let status = assembly.take(message, semaphore: path) {
             self.status = status

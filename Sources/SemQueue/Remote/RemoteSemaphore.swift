@@ -66,7 +66,7 @@ package final class RemoteSemaphore: NamedSemaphore {
     /// Host and path; the host by the name by which it is reached from here.
     func tell(_ observer: any WaitObserver, made message: Message) {
         let place = message["place"].map { "\(host.name)\($0.drop { $0 != ":" })" }
-        observer.made(place ?? name, concurrency: Int(clamping: message.integer("concurrency") ?? 1))
+        observer.made(place ?? name, concurrency: message.count("concurrency") ?? 1)
     }
 
     package func acquire(_ request: Request, alarm: Alarm, observer: any WaitObserver) throws -> Outcome {

@@ -115,7 +115,7 @@ struct RemoteStreams {
 
     private static func end(_ message: Message) -> RemoteRun.End {
         guard let signal = message.integer("signal").map({ Int32(clamping: $0) }) else {
-            return .exited(Int32(clamping: message.integer("code") ?? 74))
+            return .exited(message.integer("code").flatMap { (0...255).contains($0) ? Int32($0) : nil } ?? 74)
         }
         // Of a later version it may be another word.
         return message["killed"].map { .lost((KilledThere(rawValue: $0) ?? .unknown).sentence(signal)) }

@@ -4,7 +4,12 @@ internal import Glibc
 public struct Timestamp: Hashable, Comparable, Sendable {
     public let microseconds: Int64
 
-    public init(_ microseconds: Int64) { self.microseconds = microseconds }
+    /// - Parameter microseconds: since 1970; what lies before that or after the year 2255 is taken for the end that is
+    ///   nearer. It may come from another host, or from a file that somebody has damaged, and is reckoned with.
+    public init(_ microseconds: Int64) { self.microseconds = min(max(0, microseconds), Self.latest) }
+
+    /// Two of them lie so far apart that nanoseconds can still be counted.
+    private static let latest: Int64 = 9_000_000_000_000_000
 
     public static func < (left: Timestamp, right: Timestamp) -> Bool { left.microseconds < right.microseconds }
 

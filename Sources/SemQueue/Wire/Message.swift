@@ -10,8 +10,11 @@ struct Message: Equatable, Sendable {
     private(set) var fields: [(name: String, value: String)] = []
     private(set) var body: [UInt8] = []
 
-    /// Longer lines and bodies are refused by whoever reads.
+    /// Longer lines are sent by nobody; an older version, which reads no longer ones, took no care of that where much of
+    /// them had to be escaped.
     static let longestLine = 16 << 10
+    /// Longer lines and bodies are refused by whoever reads.
+    static let longestReadLine = 64 << 10
     static let longestBody = 64 << 10
     /// A year, in milliseconds.
     static let longestDuration: Int64 = 31_536_000_000
@@ -38,6 +41,9 @@ struct Message: Equatable, Sendable {
 
     func integer(_ name: String) -> Int64? { self[name].flatMap { Int64($0) } }
 
+    /// How many there are of something, or a number to count on from: not below zero, nor beyond a million.
+    func count(_ name: String) -> Int? { integer(name).map { Int(min(max(0, $0), 1_000_000)) } }
+
     /// A span of time, which is sent in milliseconds. Nil also where it is negative or beyond a year.
     func duration(_ name: String) -> Duration? {
         integer(name).flatMap { (0..<Self.longestDuration).contains($0) ? .milliseconds($0) : nil }
@@ -59,6 +65,26 @@ struct Message: Equatable, Sendable {
         }
         bytes.append(UInt8(ascii: "\n"))
         return bytes + body
+    }
+
+    /// How long the line is without the body.
+    var lineLength: Int { bytes.count - body.count }
+
+    /// The same with its longest values cut until others read it. What an agent tells is other people's: what they
+    /// have called things, and why.
+    var fitting: Message {
+        var message = self
+        // An escaped byte becomes three.
+        guard size * 3 > Self.longestLine else { return message }
+        while message.lineLength > Self.longestLine,
+            let longest = message.fields.indices.max(by: {
+                message.fields[$0].value.utf8.count < message.fields[$1].value.utf8.count
+            }),
+            case let value = message.fields[longest].value, value.utf8.count > 16
+        {
+            message.fields[longest].value = value.cut(to: value.utf8.count * 3 / 4)
+        }
+        return message
     }
 
     private static func escape(_ value: String, to bytes: inout [UInt8]) {
@@ -117,10 +143,11 @@ struct MessageReader {
     mutating func next() throws(Garbage) -> Message? {
         if head == nil {
             guard let newline = rest.firstIndex(of: UInt8(ascii: "\n")) else {
-                guard rest.count < Message.longestLine else { throw garbage }
+                guard rest.count < Message.longestReadLine else { throw garbage }
                 return nil
             }
-            guard newline - start < Message.longestLine, let message = Message(line: pending[start..<newline]) else {
+            guard newline - start < Message.longestReadLine, let message = Message(line: pending[start..<newline])
+            else {
                 throw garbage
             }
             let size = message["size"].map { Int($0) } ?? 0

@@ -7,6 +7,7 @@ final class Stream {
     let output: Int32
     private var reader = MessageReader()
     private var outgoing: [UInt8] = []
+    private var putBack: Message?
     private(set) var isClosed = false
 
     /// Whoever doesn't read what was sent to it is given up.
@@ -83,6 +84,9 @@ final class Stream {
     /// Bytes that were read and belong to messages.
     func take(_ bytes: ArraySlice<UInt8>) { reader.append(bytes) }
 
+    /// The message that was received last is received once more, by whoever asks next.
+    func putBack(_ message: Message) { putBack = message }
+
     /// The next message of what was taken.
     func next() throws(MessageReader.Garbage) -> Message? { try reader.next() }
 
@@ -95,6 +99,10 @@ final class Stream {
     }
 
     func receive() -> Received {
+        if let message = putBack {
+            putBack = nil
+            return .message(message)
+        }
         while true {
             do throws(MessageReader.Garbage) {
                 if let message = try reader.next() { return .message(message) }

@@ -167,7 +167,7 @@ extension QueueStatus {
                 by: $0, since: Timestamp(message.integer("paused-since") ?? 0), reason: message["paused-reason"] ?? "")
         }
         self.init(
-            semaphore: semaphore, concurrency: Int(clamping: message.integer("concurrency") ?? 1),
+            semaphore: semaphore, concurrency: message.count("concurrency") ?? 1,
             isRecovered: message.flag("recovered"), paused: pause,
             heldOffUntil: message.integer("held-off").map(Timestamp.init), holders: [], waiting: [])
     }
@@ -181,18 +181,17 @@ extension QueueStatus.Holder {
         if isStopped { fields.append(("stopped", "1")) }
         if isOrphaned { fields.append(("orphaned", "1")) }
         if let remark { fields.append(("remark", remark.bounded)) }
+        let message = Message("holder", fields + ticket.fields + party.fields)
         // In one field, because an older client would take a message that it doesn't know for the answer's end.
-        let inside = nested.prefix(Self.mostNested).map(\.line)
-        if !inside.isEmpty { fields.append(("nested", Array(inside).joined(by: "\n"))) }
-        return Message("holder", fields + ticket.fields + party.fields)
+        return nested.isEmpty ? message : message.telling(of: nested)
     }
 
     fileprivate init?(_ message: Message) {
-        guard let ticket = Ticket(message), let party = Party(message), let slot = message.integer("slot"),
+        guard let ticket = Ticket(message), let party = Party(message), let slot = message.count("slot"),
             let token = message.integer("token"), let since = message.integer("since")
         else { return nil }
         self.init(
-            slot: Int(clamping: slot), ticket: ticket, token: token, since: Timestamp(since), party: party,
+            slot: slot, ticket: ticket, token: token, since: Timestamp(since), party: party,
             leaseExpires: message.integer("lease-expires").map(Timestamp.init), isCutOff: message.flag("cut-off"),
             isStopped: message.flag("stopped"), isOrphaned: message.flag("orphaned"),
             remark: message["remark"],
@@ -202,13 +201,33 @@ extension QueueStatus.Holder {
     }
 
     /// As many are told of elsewhere.
-    private static let mostNested = 16
+    fileprivate static let mostNested = 16
+}
+
+extension Message {
+    /// As many of those nested as the line has room for, first with their whole descriptions, and how many more there are.
+    fileprivate func telling(of nested: [QueueStatus.Nested]) -> Message {
+        for (count, length) in [(16, 200), (16, 60), (16, 20), (8, 60), (8, 20), (4, 20), (1, 20)] {
+            let isWhole = nested.count <= min(count, QueueStatus.Holder.mostNested)
+            // One that tells of the others is one of the most that are read.
+            let told = isWhole ? nested : nested.prefix(count - 1) + [.others(nested.count - count + 1)]
+            var message = self
+            message["nested"] = told.map { $0.line(describedTo: length) }.joined(by: "\n")
+            if message.lineLength <= Self.longestLine { return message }
+        }
+        return self
+    }
 }
 
 extension QueueStatus.Nested {
-    fileprivate var line: String {
+    /// In the place of those that there is no room for.
+    fileprivate static func others(_ count: Int) -> QueueStatus.Nested {
+        .init(since: Timestamp(0), party: Party(pid: 0, host: "?", user: "?", description: "(and \(count) more)"))
+    }
+
+    fileprivate func line(describedTo limit: Int) -> String {
         var party = party
-        party.description = party.description.cut(to: 200)
+        party.description = party.description.cut(to: limit)
         let message = Message("nested", [("since", "\(since.microseconds)")] + party.fields)
         return String(decoding: message.bytes.dropLast(), as: UTF8.self)
     }

@@ -192,8 +192,9 @@ extension QueueStatus {
 extension QueueStatus.Nested {
     fileprivate var json: JSON {
         .object([
-            ("pid", .integer(Int64(party.pid))), ("host", .string(party.host)), ("user", .string(party.user)),
-            ("description", .string(party.description)), ("since", .string(since.rfc3339)),
+            ("pid", party.pid > 0 ? .integer(Int64(party.pid)) : .null), ("host", .string(party.host)),
+            ("user", .string(party.user)), ("description", .string(party.description)),
+            ("since", since.microseconds > 0 ? .string(since.rfc3339) : .null),
         ])
     }
 }

@@ -37,8 +37,8 @@ struct Permits {
 
     /// One of them has been lost before its command could be started.
     var areTooLate: Bool {
-        guard let standUntil else { return false }
-        return .sinceBoot() >= standUntil
+        guard let startUntil = earliest({ $0.startsUntil }) else { return false }
+        return .sinceBoot() >= startUntil
     }
 
     /// Until when all of them stand if nothing more is heard; nil: for good.

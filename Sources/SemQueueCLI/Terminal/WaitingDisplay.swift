@@ -294,7 +294,7 @@ struct Standing {
             }
         }
         let party = first.party
-        let time = now.map { " for \(span(first.since.age(at: $0)))" } ?? ""
+        let time = first.since.microseconds > 0 ? now.map { " for \(span(first.since.age(at: $0)))" } ?? "" : ""
         if party == .asked { return "the next one is being asked" }
         let others = status.holders.count - 1
         let kept = now.flatMap { now in first.leaseExpires.map { ", kept until \($0.local(relativeTo: now))" } } ?? ""
