@@ -96,10 +96,10 @@ import Testing
         }.joined()
         // Notes what hosts are told.
         let ssh = """
-            #!/bin/sh
+            #!/bin/bash
             for word; do [ "$word" = -G ] && exec /usr/bin/ssh "$@"; done
             for word; do case "$word" in lab-bench*) host=$word;; esac; done
-            tee -a /tmp/told.$host | /usr/bin/ssh "$@"
+            exec /usr/bin/ssh "$@" < <(exec tee -a /tmp/told.$host)
             """
         let made = try client.shell(
             "cat >>~/.ssh/config <<'end' && mkdir /tmp/bin && cat >/tmp/bin/ssh <<'end2' && chmod 755 /tmp/bin/ssh\n"

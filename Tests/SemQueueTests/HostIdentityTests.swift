@@ -21,8 +21,8 @@ import Testing
         return ["ssh", "-F", file]
     }
 
-    private static let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI"
-    private static func key(_ letter: Character) -> String { key + String(repeating: letter, count: 43) }
+    private static let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA"
+    private static func key(_ letter: Character) -> String { key + String(repeating: letter, count: 42) }
 
     /// Lines for each of two names, and whether these are one host then.
     private static let pairs: [(one: String, two: String, common: String, areSame: Bool)] = [
