@@ -50,14 +50,16 @@ const char *semq_argument(int index) { return argument_values[index]; }
 int semq_fork(void) { return fork(); }
 
 // After vfork(2) the child shares our memory until it executes: nothing but calls and `failure` is touched.
-int semq_spawn(
-    int *pid, const char *program, char *const arguments[], int in, int out, int err, int third, const int *ignored, int count) {
+static int spawn(
+    int *pid, const char *program, char *const arguments[], char *const environment[], bool leads, int in, int out, int err,
+    int third, const int *ignored, int count) {
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     volatile int failure = 0;
     pid_t child = vfork();
     if (child == 0) {
+        if (leads) setsid();
         for (int number = 1; number < NSIG; number++) signal(number, SIG_DFL);
         for (int i = 0; i < count; i++) signal(ignored[i], SIG_IGN);
         // Each may stand in another's place: first out of the way of 0 to 3.
@@ -71,7 +73,7 @@ int semq_spawn(
         sigset_t none;
         sigemptyset(&none);
         sigprocmask(SIG_SETMASK, &none, NULL);
-        execvp(program, arguments);
+        execvpe(program, arguments, environment);
         failure = errno;
         _exit(127);
     }
@@ -81,6 +83,62 @@ int semq_spawn(
     if (failure) waitpid(child, NULL, 0);
     *pid = child;
     return failure;
+}
+
+int semq_spawn(
+    int *pid, const char *program, char *const arguments[], int in, int out, int err, int third, const int *ignored, int count) {
+    return spawn(pid, program, arguments, environ, false, in, out, err, third, ignored, count);
+}
+
+int semq_spawn_link(
+    int *pid, const char *program, char *const arguments[], const char *mark, bool leads, int in, int out, int err, int third,
+    const int *ignored, int count) {
+    size_t variables = 0, name = strcspn(mark, "=") + 1;
+    while (environ[variables]) variables++;
+    const char **environment = malloc((variables + 3) * sizeof *environment);
+    if (!environment) return ENOMEM;
+    size_t next = 0;
+    environment[next++] = mark;
+    // Below ssh one for a jump host asks in its own right, and where it finds no terminal it would open a window.
+    if (leads && !getenv("SSH_ASKPASS_REQUIRE")) environment[next++] = "SSH_ASKPASS_REQUIRE=never";
+    for (char **variable = environ; *variable; variable++)
+        if (strncmp(*variable, mark, name) != 0) environment[next++] = *variable;
+    environment[next] = NULL;
+    int error = spawn(pid, program, arguments, (char *const *)environment, leads, in, out, err, third, ignored, count);
+    free(environment);
+    return error;
+}
+
+void semq_await_end(int pid) {
+    siginfo_t info;
+    while (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT) != 0 && errno == EINTR) continue;
+}
+
+int semq_link_end(int pid, bool leads, int *status) {
+    siginfo_t info = {0};
+    if (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT | WNOHANG) != 0) return -1;
+    if (info.si_pid == 0) return 0;
+    // The number is its own, and its group's, until it is reaped.
+    if (leads) kill(-pid, SIGKILL);
+    return waitpid(pid, status, 0) == pid ? 1 : -1;
+}
+
+bool semq_environment_has(int pid, const char *text) {
+    char buffer[8192];
+    snprintf(buffer, sizeof buffer, "/proc/%d/environ", pid);
+    int fd = open(buffer, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return false;
+    size_t length = strlen(text), kept = 0;
+    bool found = false;
+    ssize_t count;
+    while (!found && (count = read(fd, buffer + kept, sizeof buffer - kept)) > 0) {
+        size_t total = kept + (size_t)count;
+        found = memmem(buffer, total, text, length) != NULL;
+        kept = total < length ? total : length - 1;
+        memmove(buffer, buffer + total - kept, kept);
+    }
+    close(fd);
+    return found;
 }
 
 int semq_become_subreaper(void) {

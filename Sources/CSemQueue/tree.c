@@ -57,9 +57,11 @@ static bool is_among(int pid, const int *pids, int count) {
 }
 
 // Orphans are handed to the subreaper's first thread; what other threads have started are no orphans.
-static ssize_t read_children(char *text, size_t room) {
+static ssize_t read_children(int parent, char *text, size_t room) {
     char path[64];
-    snprintf(path, sizeof path, "/proc/self/task/%d/children", getpid());
+    // Another's /proc has no `self` for us, and our number there is somebody else's.
+    if (parent == getpid()) snprintf(path, sizeof path, "/proc/self/task/%d/children", parent);
+    else snprintf(path, sizeof path, "/proc/%d/task/%d/children", parent, parent);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) return -1;
     size_t total = 0;
@@ -72,9 +74,9 @@ static ssize_t read_children(char *text, size_t room) {
     return (ssize_t)total;
 }
 
-int semq_children(int *pids, int room) {
+int semq_children(int parent, int *pids, int room) {
     char text[1 << 14];
-    if (read_children(text, sizeof text) < 0) return -1;
+    if (read_children(parent, text, sizeof text) < 0) return -1;
     int found = 0;
     for (char *next = text, *end; found < room; next = end) {
         int pid = (int)strtol(next, &end, 10);
@@ -86,7 +88,7 @@ int semq_children(int *pids, int room) {
 
 int semq_kill_children(const int *spared, int count, int kept) {
     enum { MOST = 4096 };
-    int pids[MOST], outlive = 0, found = semq_children(pids, MOST);
+    int pids[MOST], outlive = 0, found = semq_children(getpid(), pids, MOST);
     for (int i = 0; i < found; i++) {
         // Our own child: its number is its own until it is reaped.
         if (is_among(pids[i], spared, count) || kill(pids[i], SIGKILL) != 0 || pids[i] == kept) continue;
@@ -94,4 +96,15 @@ int semq_kill_children(const int *spared, int count, int kept) {
         outlive += waitid(P_PID, (id_t)pids[i], &info, WEXITED | WNOHANG) != 0 || info.si_pid == 0;
     }
     return found < 0 ? -1 : outlive;
+}
+
+// Who has a signal before it can't fork any more: fork(2) begins anew, and the signal comes first.
+void semq_kill_below(int pid, int session) {
+    enum { MOST = 256 };
+    int pids[MOST], found = semq_children(pid, pids, MOST);
+    for (int i = 0; i < found; i++) {
+        if (getsid(pids[i]) != session || kill(pids[i], SIGSTOP) != 0) continue;
+        semq_kill_below(pids[i], session);
+        kill(pids[i], SIGKILL);
+    }
 }

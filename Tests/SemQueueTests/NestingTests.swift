@@ -35,7 +35,9 @@ import Testing
             .init(queue: 3, ticket: ticket, token: 7, secret: "cc"), .init(queue: 4, ticket: ticket, token: 8),
         ])
         func told(_ host: String) -> [String: String] {
-            Dictionary(nesting.fields(for: host).map { ($0.name, $0.value) }, uniquingKeysWith: { first, _ in first })
+            Dictionary(
+                nesting.fields(for: HostIdentity(name: host)).map { ($0.name, $0.value) },
+                uniquingKeysWith: { first, _ in first })
         }
         #expect(told("bench") == ["held": "1 0 2 5\n4 0 2 8", "proof": "1 5 aa -"])
         #expect(told("third.invalid") == ["held": "4 0 2 8"])

@@ -55,6 +55,24 @@ const char *semq_argument(int index);
 int semq_spawn(
     int *pid, const char *program, char *const arguments[], int in, int out, int err, int third, const int *ignored, int count);
 
+/// The same for one that carries a link.
+///
+/// - mark: `NAME=VALUE`, in its environment and in that of all it starts.
+/// - leads: a session of its own. Nobody is there whom it could ask.
+int semq_spawn_link(
+    int *pid, const char *program, char *const arguments[], const char *mark, bool leads, int in, int out, int err, int third,
+    const int *ignored, int count);
+
+/// Learns the end of one: 1 and its status, as waitpid(2) tells it; 0 while it runs; -1 where it is no child of ours (any
+/// more). What a leader leaves in its group is killed.
+int semq_link_end(int pid, bool leads, int *status);
+
+/// Waits until a child has ended; it isn't reaped.
+void semq_await_end(int pid);
+
+/// Whether a process was started with a text in its environment. False where we may not look.
+bool semq_environment_has(int pid, const char *text);
+
 /// The linker's name for a program's content (its GNU build id), in hexadecimal. False where it has none.
 bool semq_build_id(const char *path, char *text, int room);
 
@@ -131,9 +149,12 @@ uint64_t semq_process_start(int pid);
 /// gets it who was given the number since. Returns 0 or errno.
 int semq_signal_process(int pid, uint64_t start, int signal);
 
-/// The children of this process's first thread, those that have ended and weren't reaped too. Returns how many are put
+/// The children of a process's first thread, those that have ended and weren't reaped too. Returns how many are put
 /// into `pids`, or -1 where /proc doesn't tell.
-int semq_children(int *pids, int room);
+int semq_children(int parent, int *pids, int room);
+
+/// Kills all below a process that are in this session, and of which it can't have more: it was stopped.
+void semq_kill_below(int pid, int session);
 
 /// Kills the children of this process's first thread, but for those spared, and reaps those that have ended, but for
 /// `kept`. Returns how many have not ended yet, or -1 where /proc doesn't tell.

@@ -25,6 +25,12 @@ extension SSHConfiguration {
         readHostKeys(settings, expansion)
         readAuthentication(settings, expansion)
         readOtherReasons(settings)
+        otherWays = ["bindaddress", "bindinterface", "proxyusefdpass", "addressfamily"].map {
+            "\($0) \(settings[$0] ?? "")"
+        }
+        trustsOtherEvidence =
+            settings.isOn("verifyhostkeydns") || settings.isOn("nohostauthenticationforlocalhost")
+            || settings.optional("knownhostscommand") != nil
     }
 
     private static func seconds(_ value: String?) -> Duration? {

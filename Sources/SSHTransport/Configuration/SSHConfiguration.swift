@@ -51,6 +51,10 @@ public struct SSHConfiguration: Hashable, Sendable {
     package var proxyCommand: String?
     package var certificateFiles: [String] = []
     package var revokedHostKeys: String?
+    /// Other settings that decide where a connection ends, as `ssh -G` prints them.
+    package var otherWays: [String] = []
+    /// A host may be trusted by other evidence than a key in a known_hosts file, or by none.
+    package var trustsOtherEvidence = false
     /// Other settings that only OpenSSH can follow, each as a clause such as “BindAddress is set”.
     package var onlyOpenSSH: [String] = []
     /// Whether there is an `ssh` to fall back on. If not, its configuration was not read.

@@ -35,7 +35,7 @@ package protocol Grant: AnyObject, Sendable {
 
     /// Tells those who look at the queue what its description doesn't say, such as what of the command still runs.
     func remark(_ text: String)
-    /// The host that keeps it, as it was named; nil: this one.
+    /// The host that keeps it, as a word of ``HostIdentity``; nil: this one.
     var host: String? { get }
     /// The secret that proves that a process stands under the permit, for its environment; made at the first call.
     /// Nil where an older `semq` on another host keeps it.

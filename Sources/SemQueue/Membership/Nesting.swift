@@ -16,7 +16,7 @@ package struct Nesting: Equatable, Sendable {
         package var token: Int64
         /// What proves that this process stands under it; nil where an older `semq` holds.
         package var secret: String?
-        /// The host that keeps it, as the holder named it; nil: this one.
+        /// The host that keeps it, as the holder named it, a word of ``HostIdentity``; nil: this one.
         package var host: String?
         /// Of a permit that was handed down within this process, where nobody can forge it: makes the secret when a
         /// command is to have it.

@@ -3,14 +3,16 @@ internal import Glibc
 
 /// A program that carries a link: `ssh`, or this one as `semq link`.
 final class ProgramCarrier: LinkCarrier {
-    private let pid: Int32
-    private var status: Int32?
+    private let program: Carriers.Program
+    private var pid: Int32 { program.pid }
     /// For a program that may ask at the terminal.
     private let turn: TerminalTurn?
 
     /// Signals to the whole group are for the command that runs here, not for those who carry its lease: they end
-    /// with their stream, when the last word has been said.
-    private static let ignored = [SIGINT, SIGQUIT, SIGHUP, SIGTERM, SIGTSTP]
+    /// with their stream, when the last word has been said. Only one that may ask stands where the terminal's come; from
+    /// another, `ssh` has to be able to end the one that it has started for a jump host, by a SIGHUP that isn't ignored.
+    private static let ignored = [SIGINT, SIGQUIT, SIGTERM]
+    private static let ignoredAtTerminal = [SIGHUP, SIGTSTP]
 
     /// - Parameter mayAsk: at the terminal.
     /// - Throws: ``SemaphoreError`` with code `unreachable` when the program can't be started.
@@ -22,39 +24,35 @@ final class ProgramCarrier: LinkCarrier {
         if isOurs, turn != nil { shown.insert(LinkProcess.inTurn, at: LinkProcess.program.count) }
         var arguments = shown.map { strdup($0) } + [nil]
         defer { for word in arguments { free(word) } }
-        Carriers.bury()
         // Another one that asks must stop with us: one that reads on would take what is typed for the shell.
-        let ignored = Self.ignored.filter { $0 != SIGTSTP || isOurs || !mayAsk }
-        var pid: Int32 = 0
-        let error = semq_spawn(
-            &pid, words[0], &arguments, ends.input.far, ends.output.far, ends.errors.far,
-            isOurs ? turn?.descriptor ?? -1 : -1, ignored, Int32(ignored.count))
+        let ignored = Self.ignored + (mayAsk ? Self.ignoredAtTerminal.filter { $0 != SIGTSTP || isOurs } : [])
+        var started: Carriers.Program?
+        let descriptor = isOurs ? turn?.descriptor ?? -1 : -1
+        let error = Carriers.start(leads: !mayAsk, &started) { pid, mark in
+            semq_spawn_link(
+                &pid, words[0], &arguments, mark, !mayAsk, ends.input.far, ends.output.far, ends.errors.far,
+                descriptor, ignored, Int32(ignored.count))
+        }
         ends.closeFar()
-        guard error == 0 else {
+        guard error == 0, let started else {
             ends.closeNear()
             throw SemaphoreError(
                 .unreachable,
                 "\(host): can't start \(words[0]): \(String(cString: strerror(error)))"
                     + (error == ENOENT ? "; is it installed and in PATH?" : ""), systemError: error)
         }
-        self.pid = pid
+        program = started
         // Nobody knows whether another one asks, nor when: it has the turn until it is answered, or none.
-        if !isOurs { turn?.begin(pid) }
-        Carriers.pids.withLock { $0.append((getpid(), pid)) }
+        if !isOurs { turn?.begin(started.pid) }
     }
 
-    deinit { if !hasEnded() { Carriers.outlived(pid) } }
+    /// On a busy machine even a killed process takes its time to die. Its end is learnt when another one is started.
+    deinit { _ = hasEnded() }
 
-    /// Whether the program has ended. Its end can be learnt once only, by whoever is its parent.
     private func hasEnded() -> Bool {
-        var found: Int32 = 0
-        guard status == nil else { return true }
-        let result = waitpid(pid, &found, WNOHANG)
-        if result == pid { status = found }
-        guard result != 0 else { return false }
-        Carriers.pids.withLock { pids in pids.removeAll { $0.pid == pid } }
+        guard let end = Carriers.end(of: program) else { return false }
         // One that was not killed has put the terminal back itself.
-        turn?.giveBack(of: pid, restoring: result == pid && found & 0x7f != 0)
+        turn?.giveBack(of: pid, restoring: end.status.map { $0 & 0x7f != 0 } ?? false)
         return true
     }
 
@@ -64,13 +62,13 @@ final class ProgramCarrier: LinkCarrier {
             var pause = timespec(tv_sec: 0, tv_nsec: 2_000_000)
             nanosleep(&pause, nil)
         }
-        guard let status, status & 0x7f == 0 else { return nil }
+        guard let status = Carriers.end(of: program)?.status, status & 0x7f == 0 else { return nil }
         return status >> 8 & 0xff
     }
 
     func kill() {
         guard !hasEnded() else { return }
-        Glibc.kill(pid, SIGKILL)
+        Carriers.kill(program)
         _ = exitCode(within: .milliseconds(200))
         // What it does to the terminal must be over before that is put back.
         if TerminalTurn.holder == pid { _ = exitCode(within: .seconds(5)) }
@@ -79,29 +77,4 @@ final class ProgramCarrier: LinkCarrier {
     func hasAnswered() { turn?.giveBack(of: pid, restoring: false) }
 
     var mayBeHeldUp: Bool { turn != nil && ![0, pid].contains(TerminalTurn.holder) }
-}
-
-/// The programs that carry this process's links: they are no part of the work that is done under a permit.
-package enum Carriers {
-    /// Each with the process whose child it is: a forked process's it is not.
-    fileprivate static let pids = Guarded<[(owner: Int32, pid: Int32)]>([])
-
-    package static var all: [Int32] {
-        pids.withLock { $0.filter { $0.owner == getpid() }.map(\.pid) }
-    }
-
-    /// Ctrl-Z stops one that may ask together with us, also when it no longer does. Where we go on, so must it.
-    package static func goOn() { for pid in all { kill(pid, SIGCONT) } }
-
-    /// Those that nobody waits for any more: on a busy machine even a killed process takes its time to die.
-    private static let dying = Guarded<[(owner: Int32, pid: Int32)]>([])
-
-    fileprivate static func outlived(_ pid: Int32) { dying.withLock { $0.append((getpid(), pid)) } }
-
-    /// Learns the end of those that have ended since, or they would stay in the table of processes.
-    fileprivate static func bury() {
-        dying.withLock { dying in
-            dying.removeAll { $0.owner != getpid() || waitpid($0.pid, nil, WNOHANG) != 0 }
-        }
-    }
 }

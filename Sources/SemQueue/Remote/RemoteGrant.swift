@@ -10,7 +10,7 @@ package final class RemoteGrant: Grant, @unchecked Sendable {
     package let slot: Int
     package let token: Int64
     package let queue: UInt64
-    package var host: String? { remoteHost.nameAlone }
+    package var host: String? { remoteHost.identity.word }
     private let secret: String?
 
     // Touched by the keeping thread while there is one, otherwise by the owner.

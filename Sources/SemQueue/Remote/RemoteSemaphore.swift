@@ -100,7 +100,7 @@ package final class RemoteSemaphore: NamedSemaphore {
     package var statusAtHand: QueueStatus? { host.hasIdle ? try? status() : nil }
 
     /// What its host is told of permits around.
-    var nesting: [(name: String, value: String)] { options.held.fields(for: host.nameAlone) }
+    var nesting: [(name: String, value: String)] { options.held.fields(for: host.identity) }
 
     /// How far anybody has ever come on its host.
     package var reached: RemoteHost.Reach { host.reached }
@@ -211,8 +211,10 @@ package final class RemoteHost: Sendable {
         self.bootstrap = bootstrap
     }
 
-    /// Without the user.
-    var nameAlone: String { name.lastIndex(of: "@").map { String(name[name.index(after: $0)...]) } ?? name }
+    var identity: HostIdentity {
+        let alone = name.lastIndex(of: "@").map { String(name[name.index(after: $0)...]) } ?? name
+        return HostIdentity(name: alone, program: agent.shell.chosen)
+    }
 
     var hasIdle: Bool { idle.withLock { !$0.isEmpty(at: .sinceBoot()) } }
 

@@ -5,6 +5,8 @@
 package struct RemoteShell: Sendable {
     /// The host as it was named, for messages.
     package let host: String
+    /// The program that was chosen by hand.
+    private(set) var chosen: [String]?
     private let way: Way
     /// How many connections have been made that find nobody to ask.
     private let again = Guarded(0)
@@ -45,9 +47,11 @@ package struct RemoteShell: Sendable {
     ///   - program: a program and options of its own, such as `["ssh", "-F", "config"]`.
     ///   - target: where to.
     package static func ssh(_ program: [String], to target: Address.Host) -> RemoteShell {
-        RemoteShell(
+        var shell = RemoteShell(
             host: "\(target)", words: sshWords(program, to: target, isBatch: false),
             unattended: [false, true].map { sshWords(program, to: target, isBatch: true, shares: $0) })
+        shell.chosen = program
+        return shell
     }
 
     /// When a host that has fallen silent is given up.

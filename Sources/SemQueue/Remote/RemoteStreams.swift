@@ -114,7 +114,7 @@ struct RemoteStreams {
     }
 
     private static func end(_ message: Message) -> RemoteRun.End {
-        guard let signal = message.integer("signal").map({ Int32(clamping: $0) }) else {
+        guard let signal = message.integer("signal").flatMap({ (1...64).contains($0) ? Int32($0) : nil }) else {
             return .exited(message.integer("code").flatMap { (0...255).contains($0) ? Int32($0) : nil } ?? 74)
         }
         // Of a later version it may be another word.

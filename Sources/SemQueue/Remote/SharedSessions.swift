@@ -73,6 +73,7 @@ final class SharedSessions: Sendable {
 final class SessionCarrier: LinkCarrier, Sendable {
     private struct State {
         var channel: SSHChannel?
+        var program: Carriers.Program?
         var isKilled = false
         var exitCode: Int32?
     }
@@ -122,14 +123,22 @@ final class SessionCarrier: LinkCarrier, Sendable {
         let words = ssh.words(isBatch: true, sharing) + [command]
         var arguments = words.map { strdup($0) } + [nil]
         defer { for word in arguments { free(word) } }
-        let error = semq_spawn(&pid, "ssh", &arguments, ends.input.far, ends.output.far, ends.errors.far, -1, [], 0)
-        guard error == 0 else {
+        var program: Carriers.Program?
+        let error = Carriers.start(leads: true, &program) { pid, mark in
+            semq_spawn_link(
+                &pid, "ssh", &arguments, mark, true, ends.input.far, ends.output.far, ends.errors.far, -1, [], 0)
+        }
+        guard error == 0, let program else {
             complain("\(why.message); and ssh can't be started: \(String(cString: strerror(error)))", ends)
             return ExitOfLink.failed
         }
         ends.closeFar()
-        var status: Int32 = 0
-        while waitpid(pid, &status, 0) < 0, errno == EINTR {}
+        let isKilled = state.withLock { state in
+            state.program = program
+            return state.isKilled
+        }
+        if isKilled { Carriers.kill(program) }
+        guard let status = Carriers.awaitEnd(of: program)?.status else { return ExitOfLink.failed }
         return status & 0x7f == 0 ? status >> 8 & 0xff : ExitOfLink.failed
     }
 
@@ -151,9 +160,11 @@ final class SessionCarrier: LinkCarrier, Sendable {
 
     func kill() {
         cancellation.cancel()
-        state.withLock { state in
+        let (channel, program) = state.withLock { state in
             state.isKilled = true
-            return state.channel
-        }?.close()
+            return (state.channel, state.program)
+        }
+        channel?.close()
+        if let program { Carriers.kill(program) }
     }
 }

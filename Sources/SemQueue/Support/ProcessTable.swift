@@ -32,13 +32,17 @@ package struct ProcessTable {
     package init(_ processes: [Process]) { self.processes = processes }
 
     /// All living descendants of `root`, parents before children.
-    /// - Parameter left: processes that are left out, with all below them.
-    package func descendants(of root: Int32, except left: [Int32] = []) -> [Process] {
+    /// - Parameters:
+    ///   - left: processes that are left out, with all below them.
+    ///   - isLeft: whether another is, with all below it.
+    package func descendants(
+        of root: Int32, except left: [Int32] = [], _ isLeft: (Int32) -> Bool = { _ in false }
+    ) -> [Process] {
         let children = Dictionary(grouping: processes, by: \.parent)
         var found: [Process] = []
         var open = children[root] ?? []
         while let process = open.popLast() {
-            if left.contains(process.pid) { continue }
+            if left.contains(process.pid) || isLeft(process.pid) { continue }
             if process.isAlive { found.append(process) }
             open += children[process.pid] ?? []
         }

@@ -8,13 +8,13 @@ package enum ProcessTree {
     // MARK: looking
 
     /// All living descendants of this process, parents before children, without those that carry our links to other
-    /// hosts and all below them.
+    /// hosts, all below them and all that these have left.
     ///
     /// A process that is handed to another parent while /proc is read may be missing: what rests on nobody's being
     /// there takes ``left(in:everySession:)``.
     /// - Returns: nil where /proc is not mounted, or is that of another pid namespace.
     package static func descendants() -> [Process]? {
-        ownTable(children())?.descendants(of: getpid(), except: Carriers.all)
+        ownTable(children())?.descendants(of: getpid(), except: Carriers.all, Carriers.areBehind)
     }
 
     /// What is left of a command: its living descendants, which are ours since its end, in one of its sessions.
@@ -31,7 +31,7 @@ package enum ProcessTree {
             // Twice, for a list that changes while it is read may lack somebody.
             let (after, again) = (children(), children())
             let found = table.adding(again ?? [], of: getpid(), session: getsid)
-                .descendants(of: getpid(), except: carriers)
+                .descendants(of: getpid(), except: carriers, Carriers.areBehind)
                 .filter { everySession || sessions.contains($0.session) }
             if !found.isEmpty { return found }
             // Nobody is only believed where nobody came or went meanwhile.
@@ -56,12 +56,28 @@ package enum ProcessTree {
     /// Our children, those that weren't reaped yet too; nil where /proc doesn't tell.
     private static func children() -> [Int32]? {
         withUnsafeTemporaryAllocation(of: Int32.self, capacity: mostChildren) { pids in
-            let count = semq_children(pids.baseAddress, Int32(pids.count))
+            let count = semq_children(getpid(), pids.baseAddress, Int32(pids.count))
             return count < 0 ? nil : Array(pids[..<Int(count)])
         }
     }
 
     private static let mostChildren = 2048
+
+    /// Ends what somebody has started that is to end, in our session. A daemon has one of its own.
+    static func killBelow(_ pid: Int32) {
+        guard isOurs else { return }
+        kill(pid, SIGSTOP)
+        semq_kill_below(pid, getsid(0))
+    }
+
+    /// Ends what carriers in our session have left to us when they ended.
+    static func killOrphansOfCarriers() {
+        let carriers = Carriers.all
+        for pid in children() ?? [] where !carriers.contains(pid) && getsid(pid) == getsid(0) && Carriers.areBehind(pid)
+        {
+            kill(pid, SIGKILL)
+        }
+    }
 
     /// The table with those of our children that don't show in it: /proc may hide them (`hidepid`), or have had no file
     /// to spare for them.
@@ -154,7 +170,7 @@ package enum ProcessTree {
     /// - Returns: those that may not be signalled by us.
     @discardableResult
     package static func killAll(knowing child: Int32?) -> [Process] {
-        let carriers = Carriers.all
+        let spared = Carriers.all + (children() ?? []).filter(Carriers.areBehind)
         var stopped: Set<Process.ID> = []
         var refused: [Process] = []
         for _ in 0..<sweeps {
@@ -166,7 +182,7 @@ package enum ProcessTree {
             }
             signal(SIGSTOP, new)
         }
-        for _ in 0..<rounds where semq_kill_children(carriers, Int32(carriers.count), child ?? 0) > 0 {}
+        for _ in 0..<rounds where semq_kill_children(spared, Int32(spared.count), child ?? 0) > 0 {}
         return refused
     }
 

@@ -90,7 +90,8 @@ struct Front {
             // The command is our child only if its guardian is dead; its end is left to be learnt.
             guard pid != page.commandPid else { return .wasKilled }
             guard pid == guardian else {
-                semq_reap_child(pid, kind)
+                let isEnd = kind == SEMQ_EXITED || kind == SEMQ_SIGNALED
+                if !isEnd || !Carriers.reap(pid) { semq_reap_child(pid, kind) }
                 continue
             }
             // It has no business standing still.

@@ -161,7 +161,7 @@ struct Supervisor {
                     }
                 }
             }
-            semq_reap_child(pid, kind)
+            if !isEnd || !Carriers.reap(pid) { semq_reap_child(pid, kind) }
             hasReaped = hasReaped || isEnd
         }
         if childless || isAlone { return handle(.treeEnded) }
@@ -169,9 +169,9 @@ struct Supervisor {
         return hasReaped && state.phase == .staying ? look() : .none
     }
 
-    /// Whether nothing is left but what carries our links. Asked only while a tree is being ended.
+    /// Whether nothing is left but what carries our links, or was left by what did. Asked only while a tree is being ended.
     private var isAlone: Bool {
-        guard !isUnderPermit, !Carriers.all.isEmpty else { return false }
+        guard !isUnderPermit, Carriers.areKnown else { return false }
         return ProcessTree.isChildless || ProcessTree.left(in: [], everySession: true)?.isEmpty ?? false
     }
 

@@ -1,0 +1,102 @@
+internal import Glibc
+internal import SSHTransport
+
+/// A host as this side names it, handed down with permits: its name, and the program that looks it up, for which another
+/// host may have the same name.
+struct HostIdentity: Hashable {
+    /// Without the user.
+    let name: String
+    /// The words of `--rsh`; else `ssh`, whose configuration we follow.
+    let program: [String]
+
+    /// - Parameter program: nil where none was chosen by hand.
+    init(name: String, program: [String]? = nil) {
+        self.name = name
+        self.program = Self.fromAnywhere(program ?? Self.usual)
+    }
+
+    private static let usual = ["ssh"]
+
+    // MARK: a word
+
+    /// For the environment. An older `semq` writes the name alone, and one that knows names alone takes it for that of no host, unless it is a name alone.
+    var word: String {
+        guard program != Self.usual else { return name }
+        return "\(name)|\(Self.escaped(program.joined(by: " ")))"
+    }
+
+    init(word: String) {
+        let parts = word.split(separator: "|", maxSplits: 1, omittingEmptySubsequences: false)
+        name = String(parts[0])
+        program =
+            parts.count < 2
+            ? Self.usual
+            : Hexadecimal.unescape(Array(parts[1].utf8)[...]).split(separator: " ").map(String.init)
+    }
+
+    private static func escaped(_ text: String) -> String {
+        String(
+            decoding: text.utf8.flatMap { byte -> [UInt8] in
+                let isPlain = byte > 0x20 && byte != 0x7f && !"%/|".utf8.contains(byte)
+                return isPlain ? [byte] : Hexadecimal.percent(byte)
+            }, as: UTF8.self)
+    }
+
+    /// With files by names that mean the same in every folder.
+    private static func fromAnywhere(_ program: [String]) -> [String] {
+        var program = program
+        func absolute(_ path: String) -> String {
+            guard !path.hasPrefix("/"), !path.hasPrefix("~"), let folder = getcwd(nil, 0) else { return path }
+            defer { free(folder) }
+            return "\(String(cString: folder))/\(path)"
+        }
+        if program[0].contains("/") { program[0] = absolute(program[0]) }
+        for index in program.indices.dropFirst() {
+            if program[index - 1] == "-F" {
+                program[index] = absolute(program[index])
+            } else if program[index].hasPrefix("-F"), program[index] != "-F" {
+                program[index] = "-F" + absolute(String(program[index].dropFirst(2)))
+            }
+        }
+        return program
+    }
+
+    // MARK: comparing
+
+    /// Whether both mean one host by what this side knows: they are the same, the configuration leads both on one way, or
+    /// the same host key is known of both. What a host says of itself counts for nothing.
+    func isSame(as other: HostIdentity) -> Bool {
+        if self == other { return true }
+        // Whatever is called like ssh is believed to mean by a name what ssh does.
+        guard let one = configuration, let two = other.configuration else { return name == other.name }
+        // Where the jump host's name leads depends on the configuration too, which is another program's.
+        if one.way == two.way, one.proxyJump == nil || program == other.program { return true }
+        return Self.haveOneKey(one, two)
+    }
+
+    /// Whether the program can say what its names mean.
+    private var tells: Bool { program[0].split(separator: "/").last == "ssh" }
+
+    private var configuration: SSHConfiguration? {
+        guard tells, case .remote(let address, _)? = try? Address("ssh://\(name)/x")
+        else { return nil }
+        return try? SSHConfiguration.resolve(
+            SSHDestination(host: address.name, port: address.port), program: program)
+    }
+
+    /// Whether whoever is verified as one of them is the other. Two ways to one name have one set of keys: which host
+    /// has which of these isn't told.
+    private static func haveOneKey(_ one: SSHConfiguration, _ two: SSHConfiguration) -> Bool {
+        guard one.keysDecide, two.keysDecide, one.keysPlace != two.keysPlace else { return false }
+        let (keys, others) = (trusted(one), trusted(two))
+        // Two of one type are of two hosts.
+        let all = keys.union(others)
+        return !keys.isDisjoint(with: others) && Set(all.map(\.type)).count == all.count
+    }
+
+    private static func trusted(_ configuration: SSHConfiguration) -> Set<SSHPublicKey> {
+        let (host, port) = configuration.knownHost
+        let known = try? KnownHosts(files: configuration.knownHostsFiles).keys(host: host, port: port)
+        return Set((known?.trusted ?? []).map(\.key))
+    }
+}
