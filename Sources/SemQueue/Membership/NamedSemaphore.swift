@@ -6,6 +6,9 @@ package protocol NamedSemaphore: Sendable {
     /// Which queue it is; the queue is made if it is missing.
     func identify(_ request: Request, alarm: Alarm, observer: any WaitObserver) throws -> QueueIdentity
 
+    /// The same where it can be told without delay and without making anything, else nil.
+    var identityAtHand: QueueIdentity? { get }
+
     /// Makes a probe to be seen by other names of the same queue.
     /// - Returns: what keeps it there.
     func place(_ probe: QueueProbe) throws -> any Sendable
@@ -40,6 +43,14 @@ package struct LocalSemaphore: NamedSemaphore {
 
     package func identify(_ request: Request, alarm: Alarm, observer: any WaitObserver) throws -> QueueIdentity {
         try Member.identify(name, request, alarm: alarm, observer: observer)
+    }
+
+    package var identityAtHand: QueueIdentity? {
+        let options = QueueFile.Options(create: false, anyFilesystem: true, readOnly: true)
+        guard let (file, description, _) = try? QueueFile.open(name, options),
+            let header = Book.header(from: description)
+        else { return nil }
+        return QueueIdentity(queue: header.queue, file.identity)
     }
 
     package func place(_ probe: QueueProbe) throws -> any Sendable { try probe.place(on: name) }

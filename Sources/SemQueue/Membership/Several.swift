@@ -13,28 +13,46 @@ package enum Several {
     /// and their hosts), keeping those taken while it waits for
     /// the next: everybody climbs in the same order, so nobody waits in a circle, and whoever wants many
     /// keeps its place in each queue like all others.
+    ///
+    /// A queue that was damaged so that its name is lost gets another: where that changes the order, all is given back
+    /// and taken anew, for others climb in the new one by now. (It is looked for on this host.)
     /// - Returns: the grants in the order of `semaphores`, once for each queue; or the first other outcome,
     ///   all given back. Those on other hosts are let alone: somebody has to keep them from then on.
     package static func all(
         _ semaphores: [any NamedSemaphore], _ request: Request, alarm: Alarm = Alarm(), observer: any WaitObserver
     ) throws -> SeveralOutcome {
+        let deadline = request.limit.map { Duration.monotonic() + $0 }
+        while true {
+            if let outcome = try climb(semaphores, request, until: deadline, alarm, observer) { return outcome }
+            observer.tells(
+                "a queue's record was damaged, and with it the order in which all take several; begins anew with the first"
+            )
+        }
+    }
+
+    /// - Returns: nil where the order has changed on the way.
+    private static func climb(
+        _ semaphores: [any NamedSemaphore], _ request: Request, until deadline: Duration?, _ alarm: Alarm,
+        _ observer: any WaitObserver
+    ) throws -> SeveralOutcome? {
         let queues: [Queue]
         do {
             queues = try distinct(semaphores, request, alarm, observer)
         } catch let failure as Gate.Failure {
             return .refused(failure == .interrupted ? .cancelled : .timedOut, semaphores[0])
         }
-        let deadline = request.limit.map { Duration.monotonic() + $0 }
+        let sorted = queues.sorted { $0.id < $1.id }
         var grants: [any Grant] = []
         func giveBack() { for grant in grants.reversed() { grant.release() } }
         do {
-            for queue in queues.sorted(by: { $0.id < $1.id }) {
+            for queue in sorted {
                 var request = request
                 if let deadline, request.limit != .zero {
                     request.limit = max(.nanoseconds(1), deadline - .monotonic())
                 }
-                let watch = HeldObserver(observer, held: grants, alarm: alarm)
+                let watch = HeldObserver(observer, held: grants, alarm: alarm) { !areInOrder(sorted) }
                 let outcome = try queue.semaphore.acquire(request, alarm: alarm, observer: watch)
+                if watch.isOutOfOrder { alarm.goOn() }
                 if case .granted(let grant) = outcome {
                     grants.append(grant)
                     try grant.keep { alarm.nudge() }
@@ -45,6 +63,7 @@ package enum Several {
                 }
                 guard case .granted = outcome else {
                     giveBack()
+                    if watch.isOutOfOrder, case .cancelled = outcome, !alarm.isRung { return nil }
                     return .refused(outcome, queue.semaphore)
                 }
             }
@@ -55,6 +74,12 @@ package enum Several {
         for grant in grants { grant.letAlone() }
         let order = Dictionary(uniqueKeysWithValues: queues.enumerated().map { ($1.semaphore.name, $0) })
         return .granted(grants.sorted { order[$0.path]! < order[$1.path]! })
+    }
+
+    /// Whether they would be taken in this order today.
+    private static func areInOrder(_ queues: [Queue]) -> Bool {
+        let ids = queues.map { $0.semaphore.identityAtHand ?? $0.id }
+        return zip(ids, ids.dropFirst()).allSatisfy { $0 < $1 }
     }
 
     /// Queues at every one and keeps the first that is granted.
@@ -252,17 +277,26 @@ private final class HeldObserver: WaitObserver {
     private let next: any WaitObserver
     private let held: [any Grant]
     private let alarm: Alarm
+    private let orderHasChanged: () -> Bool
+    /// The wait was ended because of that.
+    private(set) var isOutOfOrder = false
 
-    init(_ next: any WaitObserver, held: [any Grant], alarm: Alarm) {
+    init(_ next: any WaitObserver, held: [any Grant], alarm: Alarm, orderHasChanged: @escaping () -> Bool) {
         self.next = next
         self.held = held
         self.alarm = alarm
+        self.orderHasChanged = orderHasChanged
     }
 
     func look(_ place: any Place) -> Duration? {
         let limit = next.look(place)
         guard !held.isEmpty else { return limit }
-        if held.loss() != nil { alarm.ring() }
+        if held.loss() != nil {
+            alarm.ring()
+        } else if orderHasChanged() {
+            isOutOfOrder = true
+            alarm.interrupt()
+        }
         return min(.seconds(1), limit ?? .seconds(1))
     }
 

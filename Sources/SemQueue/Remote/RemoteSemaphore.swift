@@ -97,6 +97,8 @@ package final class RemoteSemaphore: NamedSemaphore {
         return bytes.split(separator: UInt8(ascii: "\n")).map { String(decoding: $0, as: UTF8.self) }
     }
 
+    package var identityAtHand: QueueIdentity? { nil }
+
     package var statusAtHand: QueueStatus? { host.hasIdle ? try? status() : nil }
 
     /// What its host is told of permits around.

@@ -14,7 +14,10 @@ package final class Alarm: Sendable {
     private struct State {
         var timer: semq_timer?
         var rung = false
+        var interrupted = false
         var nudged = false
+
+        var isRung: Bool { rung || interrupted }
     }
 
     private let state = Guarded(State())
@@ -23,8 +26,8 @@ package final class Alarm: Sendable {
     /// One process-wide handler; see ``semq_alarm_install``.
     private static let installed: Void = semq_alarm_install()
 
-    /// Whether somebody has rung. Stays true.
-    package var isRung: Bool { state.withLock { $0.rung } }
+    /// Whether somebody has rung, which stays, or has interrupted.
+    package var isRung: Bool { state.withLock { $0.isRung } }
 
     /// From any thread: the waiting thread's blocking calls return now and from now on.
     package func ring() {
@@ -33,6 +36,11 @@ package final class Alarm: Sendable {
             if let timer = state.timer { semq_alarm_set(timer, 1, Self.again) }
         }
     }
+
+    /// The waiting thread's own: the wait that it is in ends as if somebody had rung, and so does each until ``goOn()``.
+    func interrupt() { state.withLock { $0.interrupted = true } }
+
+    func goOn() { state.withLock { $0.interrupted = false } }
 
     /// From any thread: the blocking call that the thread is in, or else its next one, returns now.
     package func nudge() {
@@ -54,7 +62,7 @@ package final class Alarm: Sendable {
         var timer: semq_timer = 0
         guard semq_alarm_create(&timer) == 0 else { return poll(limit, attempt) }
         let isDue = state.withLock { state in
-            guard !state.rung, !state.nudged else { return true }
+            guard !state.isRung, !state.nudged else { return true }
             state.timer = timer
             semq_alarm_set(timer, limit.map { max(1, $0.nanoseconds) } ?? 0, Self.again)
             return false
@@ -87,7 +95,7 @@ package final class Alarm: Sendable {
         while true {
             let isDue = state.withLock { state in
                 defer { state.nudged = false }
-                return state.rung || state.nudged
+                return state.isRung || state.nudged
             }
             if isDue { return EINTR }
             let result = attempt()
