@@ -301,7 +301,22 @@ import Testing
         } else {
             unlink(sandbox.path("q"))
         }
-        #expect(semq.wait().status == .signaled(SIGTERM))
+        #expect(semq.wait().status == .exited(76))
+        #expect(!Processes.isAlive(child))
+    }
+
+    /// The first may leave it much time; the second doesn't.
+    @Test func eachOfSeveralLossesCounts() throws {
+        let sandbox = try Sandbox()
+        try sandbox.write(
+            "deaf", "#!/bin/sh\ntrap '' TERM\necho $$ > child\nwhile :; do sleep 0.05; done\n", executable: true)
+        let semq = try sandbox.starting("acquire", "-q", "--all", "a", "b", "--", "./deaf")
+        let child = try sandbox.pid(in: "child")
+        for (queue, grace) in [("a", "600"), ("b", "0.2")] {
+            _ = try sandbox.starting("release", queue, "--ticket", "1", "--reason", "drill", "--grace", grace)
+            #expect(Event.happens { sandbox.read("\(queue).history").contains("removed") })
+        }
+        #expect(semq.wait().status == .exited(76))
         #expect(!Processes.isAlive(child))
     }
 

@@ -42,6 +42,22 @@ import Testing
         #expect(try Data(contentsOf: URL(fileURLWithPath: sandbox.path("board.queue"))) == before)
     }
 
+    /// By its name from the root a queue below can't be looked at; by the one that was given it can.
+    @Test func aFolderThatIsClosedAboveTheQueue() throws {
+        guard canRun() else { return }
+        let sandbox = try Sandbox()
+        chmod(sandbox.path("."), 0o777)
+        #expect(
+            try sandbox.shell("mkdir -p private/work; chmod 777 private/work; chmod 700 private").status == .exited(0))
+        let user = "setpriv --reuid \(Self.stranger) --regid \(Self.stranger) --clear-groups"
+        let holder = try sandbox.startingShell(
+            "cd private/work; exec \(user) semq acquire -q q -- sh -c 'echo in > in; exec sleep 600'")
+        #expect(Event.happens { sandbox.exists("private/work/in") }, "\(holder.err)")
+        #expect(sandbox.exists("private/work/q.history"))
+        unlink(sandbox.path("private/work/q"))
+        #expect(holder.wait().status == .exited(76))
+    }
+
     @Test func whoMayOnlyReadCanLookAndNotLock() throws {
         guard canRun() else { return }
         let sandbox = try Sandbox()

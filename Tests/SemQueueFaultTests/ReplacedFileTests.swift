@@ -48,6 +48,17 @@ import Testing
         #expect(events == 2, "both the new one and the waiter: \(result.err)")
     }
 
+    /// Its name from the root is no text, so the one that was given counts.
+    @Test func aFolderWhoseNameIsNoTextIsServedToo() throws {
+        let sandbox = try Sandbox()
+        let line =
+            #"mkdir $'caf\351'; cd $'caf\351'; exec semq acquire -q q -- sh -c 'echo in > ../in; exec sleep 600'"#
+        let holder = try sandbox.startingShell(line)
+        #expect(Event.happens { sandbox.exists("in") }, "\(holder.err)")
+        #expect(try sandbox.shell("rm caf*/q").status == .exited(0))
+        #expect(holder.wait().status == .exited(76))
+    }
+
     /// In the history that the new file goes on with, a turn of the old one is no turn that was given back.
     @Test func theHistorySaysThatTheTurnWasLost() throws {
         let sandbox = try Sandbox()

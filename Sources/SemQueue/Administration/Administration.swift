@@ -56,7 +56,7 @@ package struct Administration: QueueAdministration {
             guard QueueFile.write(header, to: description) else {
                 throw SemaphoreError.system(.io, "can't write", file.path)
             }
-            History(of: file.path).append(event, at: .now(), fields + [("by", .string(by))])
+            History(of: file.place).append(event, at: .now(), fields + [("by", .string(by))])
             return QueueChange(
                 made: isNew ? "\(LocalHost.name):\(QueueStatus.absolute(file.path))" : nil,
                 concurrency: header.concurrency, holding: gate.description.heldSlots().count)
@@ -116,7 +116,7 @@ package struct Administration: QueueAdministration {
             let removed = History.Tail([
                 ("ticket", .integer(number)), ("by", .string(by)), ("reason", .string(reason.bounded)),
             ])
-            History(of: file.path).append(lost == nil ? .removed : .lost, at: .now(), lost ?? removed)
+            History(of: file.place).append(lost == nil ? .removed : .lost, at: .now(), lost ?? removed)
             return true
         }
         guard left else { return nil }
@@ -170,7 +170,10 @@ package struct Administration: QueueAdministration {
             return isSame(holder.party) ? .holder(found.member.party) : nil
         }
         let record = WaiterLine.record(of: found.ticket, in: Book(file: file, description: description))
-        guard case .waiter(let party) = found.member, let record else { return found.member }
+        guard let record else { return found.member }
+        guard case .waiter(let party) = found.member else {
+            return record.since <= found.lookedAt ? found.member : nil
+        }
         // The record of one who wasn't known may have been written anew, and tells of before.
         let isAsOld = party == .unknown ? record.since <= found.lookedAt : record.since == found.since
         return isAsOld && isSame(record.party) ? found.member : nil

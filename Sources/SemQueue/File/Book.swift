@@ -60,7 +60,7 @@ struct Book {
             holdOff(&header, damaged: 0)
         }
         QueueFile.write(header, to: description)
-        History(of: file.path).append(.headerLost, at: .now(), [("concurrency", .integer(1))])
+        History(of: file.place).append(.headerLost, at: .now(), [("concurrency", .integer(1))])
         return .recovered(header)
     }
 
@@ -97,7 +97,7 @@ struct Book {
 
     // MARK: members on other hosts
 
-    var mark: RemoteMark { RemoteMark(of: file.path) }
+    var mark: RemoteMark { RemoteMark(of: file.place) }
 
     /// Under the mutex: makes sure that a grant to a remote member would not be forgotten, whatever is damaged.
     /// - Returns: whether the header must be written.
@@ -147,7 +147,7 @@ struct Book {
         let now = clock()
         header.remoteBoot = now.boot
         header.holdoff = Expiry(Lease.longest, from: now)
-        History(of: file.path).append(
+        History(of: file.place).append(
             .heldOff, at: .now(),
             [("seconds", .integer(Lease.longest.components.seconds)), ("damaged", .integer(Int64(damaged)))])
     }

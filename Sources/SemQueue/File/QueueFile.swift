@@ -75,8 +75,19 @@ struct QueueFile: Sendable {
         guard fstat(descriptor, &info) == 0 else { throw .system(.io, "can't look at", path) }
         guard info.st_mode & S_IFMT == S_IFREG else { throw notRegular(path, info.st_mode) }
         try Filesystem.check(description, path: path, any: options.anyFilesystem)
-        let place = options.place ?? fromRoot(path)
-        return (QueueFile(path: path, place: place, identity: Identity(info)), description, made)
+        let identity = Identity(info)
+        return (QueueFile(path: path, place: place(of: path, options, identity), identity: identity), description, made)
+    }
+
+    /// The path from the root, where it leads to the file; it doesn't where a folder above is closed to us, or has a name
+    /// that is no text.
+    private static func place(of path: String, _ options: Options, _ identity: Identity) -> String {
+        if let place = options.place { return place }
+        let place = fromRoot(path)
+        guard place != path else { return path }
+        var info = semq_file()
+        guard semq_look(AT_FDCWD, place, &info) == 0 else { return path }
+        return Identity(device: info.device, inode: info.inode) == identity ? place : path
     }
 
     /// A description of the file, or nil if there is none at the path.
@@ -133,7 +144,7 @@ struct QueueFile: Sendable {
                 shareLikeFolder(new, place)
                 return (new, true)
             }
-            guard errno == EEXIST else { throw createFailed(path) }
+            guard errno == EEXIST else { throw createFailed(place) }
         }
         throw SemaphoreError(.io, "\(path): appears and vanishes again and again; is something deleting it?")
     }

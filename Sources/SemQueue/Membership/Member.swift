@@ -232,8 +232,8 @@ struct Member {
         switch try book.header(concurrency: request.concurrency, isMember: isMember) {
         case .sound(let header): return header
         case .made(let header):
-            news.tell { [observer, path] in
-                observer.made("\(LocalHost.name):\(QueueStatus.absolute(path))", concurrency: header.concurrency)
+            news.tell { [observer, file] in
+                observer.made("\(LocalHost.name):\(QueueStatus.absolute(file.place))", concurrency: header.concurrency)
             }
             tellHoldoff(header)
             return header

@@ -40,7 +40,7 @@ struct Guardian {
         for grant in supervisor.permits.grants { grant.rehearseRelease() }
         supervisor.run()
         // Nobody else would let it go on.
-        for _ in 0..<100 where page.frontStops {
+        for _ in 0..<100 where page.frontStops && getppid() == front {
             tellFront(SIGCONT)
             usleep(10_000)
         }

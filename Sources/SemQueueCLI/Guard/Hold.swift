@@ -75,7 +75,7 @@ struct Hold {
         if sources[1].revents != 0, let received = Signals.next(deadly, within: .zero) {
             return .signal(received.signal)
         }
-        guard sources[0].revents != 0 else { return .time }
+        guard sources[0].revents != 0, !Terminal.isInBackground(STDIN_FILENO) else { return .time }
         // What is written to us says nothing: only the end counts.
         var buffer = [UInt8](repeating: 0, count: 4096)
         let count = read(STDIN_FILENO, &buffer, buffer.count)

@@ -35,6 +35,11 @@ struct Permits {
     /// The first permit that no longer stands, and why.
     func loss() -> (grant: any Grant, loss: PermitLoss)? { grants.loss() }
 
+    /// All that no longer stand: each may leave another time to what runs under them.
+    func losses() -> [(grant: any Grant, loss: PermitLoss)] {
+        grants.compactMap { grant in grant.loss().map { (grant, $0) } }
+    }
+
     /// One of them has been lost before its command could be started.
     var areTooLate: Bool {
         guard let startUntil = earliest({ $0.startsUntil }) else { return false }

@@ -83,7 +83,9 @@ struct Supervisor {
     private var isUnderPermit: Bool { state.phase == .running || state.phase == .staying }
 
     /// `semq` has been told that the command goes on just before it stopped with it: it is told again.
-    private var frontHasMissedIt: Bool { !commandIsStopped && page.frontStops }
+    private var frontHasMissedIt: Bool {
+        !commandIsStopped && page.frontStops && (front == getpid() || isFrontThere)
+    }
 
     private var isEnding: Bool {
         if case .ending = state.phase { true } else { false }
@@ -198,15 +200,15 @@ struct Supervisor {
         if case .killed = state.phase { tellNews() }
         // Also where it is being ended already: now there may be less time for it.
         guard isUnderPermit || isEnding else { return }
-        let lost = permits.loss()
+        let losses = permits.losses()
         tellNews()
-        guard let (grant, loss) = lost else { return }
-        if isUnderPermit {
+        guard let (grant, loss) = losses.first else { return }
+        if page.outcome != .lost {
             page.message = loss.message(at: grant.path)
             page.outcome = .lost
             hasNews()
         }
-        _ = handle(.lost(grace: loss.grace))
+        for (_, loss) in losses { _ = handle(.lost(grace: loss.grace)) }
     }
 
     // MARK: telling it
@@ -221,6 +223,8 @@ struct Supervisor {
 
     /// Those who wait, and the person at the terminal, are told what keeps the turn.
     private mutating func tellOfRemains() {
+        // What is told to end keeps nobody waiting for longer than its grace.
+        guard !isEnding else { return }
         let front = front
         let hasLease = permits.grants.contains { $0.descriptor == nil }
         guard
