@@ -83,7 +83,7 @@ import Testing
         let left = "trap '' INT; echo left; while :; do sleep 0.02; done"
         let terminal = try typed("bash -c \"\(left)\" & disown; exit 3")
         #expect(terminal.sees("left"), "\(terminal.everything)")
-        #expect(terminal.sees("Ctrl-C ends it"), "\(terminal.everything)")
+        #expect(terminal.sees("Ctrl-C, or SIGTERM to your semq, ends it"), "\(terminal.everything)")
         terminal.type(Pty.interrupt)
         #expect(code(terminal) == "3")
         #expect(scene.becomesFree())
@@ -121,7 +121,7 @@ import Testing
         let result = running.wait()
         #expect(result.status == .exited(76), "\(result)")
         let sentence =
-            "\(Self.queue): the semq there was killed (signal 9); the command there goes on, and keeps its turn until it ends"
+            "\(Self.queue): the semq there was killed (signal 9); the command there may go on, and keeps its turn as long as it runs"
         #expect(result.err.hasSuffix("semq: \(sentence)\n"), "\(result)")
         #expect(try scene.status().holds("there"))
         try go()

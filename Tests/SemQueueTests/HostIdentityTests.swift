@@ -79,16 +79,21 @@ import Testing
         #expect(!HostIdentity(name: "a", program: ssh).isSame(as: HostIdentity(name: "b", program: ssh)))
     }
 
-    /// The program looks names up, and another finds others.
+    /// The program looks names up, and another finds others. What was handed down is compared, and never run.
     @Test func byTheProgram() throws {
         let one = try configured("Host bench\n HostName 10.9.9.9\n")
         let two = try configured("Host bench\n HostName 10.9.9.8\n", named: "other")
-        let three = try configured("Host b\n HostName 10.9.9.9\n", named: "third")
         let bench = HostIdentity(name: "bench", program: one)
         #expect(!bench.isSame(as: HostIdentity(name: "bench", program: two)))
         #expect(!bench.isSame(as: HostIdentity(name: "bench")))
-        #expect(bench.isSame(as: HostIdentity(name: "b", program: three)))
-        #expect(bench.isSame(as: HostIdentity(name: "bench", program: one + ["-v"])))
+        #expect(!bench.isSame(as: HostIdentity(name: "bench", program: one + ["-v"])))
+        let evil = "\(folder)/ssh"
+        try "#!/bin/sh\ntouch \(folder)/ran\n".write(toFile: evil, atomically: true, encoding: .utf8)
+        chmod(evil, 0o755)
+        #expect(!HostIdentity(name: "a", program: [evil]).isSame(as: HostIdentity(name: "bench")))
+        #expect(!HostIdentity(name: "bench", program: [evil]).isSame(as: HostIdentity(name: "bench")))
+        #expect(!FileManager.default.fileExists(atPath: "\(folder)/ran"))
+        #expect(!HostIdentity(word: "bench|").isSame(as: HostIdentity(name: "bench")))
         // Of another program nothing else is known.
         #expect(bench.isSame(as: HostIdentity(name: "bench", program: ["/opt/rsh"])))
         #expect(!bench.isSame(as: HostIdentity(name: "b", program: ["/opt/rsh"])))

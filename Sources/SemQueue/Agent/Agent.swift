@@ -18,6 +18,8 @@ package final class Agent {
         // Closed, the connection is closed.
         let nowhere = open("/dev/null", O_RDWR | O_CLOEXEC)
         for descriptor in [STDIN_FILENO, STDOUT_FILENO] where nowhere >= 0 { dup2(nowhere, descriptor) }
+        // Whatever has carried this connection may be on this host, and be ended with its group: the place stays.
+        setsid()
         // A connection that ends is no reason to.
         for number in [SIGHUP, SIGPIPE] { semq_signal_default(number, true) }
     }

@@ -132,7 +132,10 @@ final class AgentSession {
     private var pause: Duration { if case .leaving = stage { .milliseconds(20) } else { .milliseconds(200) } }
 
     private var pollEvents: [pollfd] {
-        var events = (client?.pollEvents ?? []) + task.pollEvents + visitors.all.flatMap { $0.visitor.pollEvents }
+        // Once it is over nobody hears what the task has to say, and it would keep us awake.
+        let isRunning = if case .running = stage { true } else { false }
+        var events = (client?.pollEvents ?? []) + (isRunning ? task.pollEvents : [])
+        events += visitors.all.flatMap { $0.visitor.pollEvents }
         // Where there is no room it would be ready, and we awake, without end.
         if let rendezvous, visitors.hasRoom(at: .sinceBoot()) {
             events.append(pollfd(fd: rendezvous.descriptor, events: Int16(POLLIN), revents: 0))

@@ -94,6 +94,8 @@ final class AgentThere: AgentTask {
         feed()
         var messages = replies
         replies = []
+        // First, so that all that it has printed is read before its end is told.
+        learnEnd()
         for (index, output) in outputs.enumerated().reversed() {
             while window.hasRoom {
                 guard let bytes = read(from: output.descriptor) else {
@@ -105,16 +107,18 @@ final class AgentThere: AgentTask {
                 messages.append(window.number(output.verb, body: bytes))
             }
         }
-        if status == nil {
-            var found: Int32 = 0
-            if waitpid(pid, &found, WNOHANG) == pid { status = found }
-        }
         // What a daemon that it left behind still prints is nobody's.
         if let status, !hasToldEnd, outputs.isEmpty || window.hasRoom {
             hasToldEnd = true
             messages.append(window.number("ended", ending(status)))
         }
         return (messages, hasToldEnd && window.isEmpty)
+    }
+
+    private func learnEnd() {
+        guard status == nil else { return }
+        var found: Int32 = 0
+        if waitpid(pid, &found, WNOHANG) == pid { status = found }
     }
 
     private func ending(_ status: Int32) -> [(name: String, value: String)] {
@@ -230,7 +234,8 @@ final class AgentThere: AgentTask {
         let end = Duration.monotonic() + limit
         let alarm = Alarm()
         repeat {
-            if waitpid(pid, nil, WNOHANG) == pid { return true }
+            learnEnd()
+            if status != nil { return true }
             drain()
             awaitDescriptors(
                 outputs.map { pollfd(fd: $0.descriptor, events: Int16(POLLIN), revents: 0) }, alarm, .milliseconds(20))

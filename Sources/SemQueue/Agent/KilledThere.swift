@@ -10,7 +10,7 @@ enum KilledThere: String {
     func sentence(_ signal: Int32) -> String {
         let killed = "the semq there was killed (signal \(signal))"
         return switch self {
-        case .holds: "\(killed); the command there goes on, and keeps its turn until it ends"
+        case .holds: "\(killed); the command there may go on, and keeps its turn as long as it runs"
         case .waited: "\(killed) while it waited; the command was not started"
         case .unknown: "\(killed); what has become of the command there is not known"
         }

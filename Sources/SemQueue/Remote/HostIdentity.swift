@@ -65,17 +65,23 @@ struct HostIdentity: Hashable {
 
     /// Whether both mean one host by what this side knows: they are the same, the configuration leads both on one way, or
     /// the same host key is known of both. What a host says of itself counts for nothing.
-    func isSame(as other: HostIdentity) -> Bool {
-        if self == other { return true }
-        // Whatever is called like ssh is believed to mean by a name what ssh does.
-        guard let one = configuration, let two = other.configuration else { return name == other.name }
-        // Where the jump host's name leads depends on the configuration too, which is another program's.
-        if one.way == two.way, one.proxyJump == nil || program == other.program { return true }
-        return Self.haveOneKey(one, two)
+    ///
+    /// This one may have been handed down by somebody who can't be trusted, as by whoever calls `sudo`: its program is
+    /// compared, and never run.
+    /// - Parameter own: as this process itself reaches it.
+    func isSame(as own: HostIdentity) -> Bool {
+        if self == own { return true }
+        guard program == own.program else {
+            // Two that look names up in ways of their own may find two hosts. Of any other program that isn't known, and it
+            // is believed to mean by a name what ssh does.
+            return name == own.name && !(tells && own.tells) && !program.joined().isEmpty
+        }
+        guard let one = configuration, let two = own.configuration else { return false }
+        return one.way == two.way || Self.haveOneKey(one, two)
     }
 
     /// Whether the program can say what its names mean.
-    private var tells: Bool { program[0].split(separator: "/").last == "ssh" }
+    private var tells: Bool { program.first?.split(separator: "/").last == "ssh" }
 
     private var configuration: SSHConfiguration? {
         guard tells, case .remote(let address, _)? = try? Address("ssh://\(name)/x")

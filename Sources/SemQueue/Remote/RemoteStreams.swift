@@ -26,6 +26,11 @@ struct RemoteStreams {
     mutating func carry(
         _ session: LeasedConversation, _ name: String, _ alarm: Alarm, _ tell: (String) -> Void
     ) throws -> RemoteRun.End {
+        // Where nobody takes what is said, whoever said it would renew no lease.
+        func say(_ news: String) {
+            var place = pollfd(fd: STDERR_FILENO, events: Int16(POLLOUT), revents: 0)
+            if poll(&place, 1, 0) == 1, place.revents & Int16(POLLOUT) != 0 { tell(news) }
+        }
         while true {
             write(session)
             if let ended, unwritten.isEmpty {
@@ -39,7 +44,7 @@ struct RemoteStreams {
             if wantsInput(session) { readInput(session) }
             if !session.isCut {
                 readSignals(session) {
-                    tell(
+                    say(
                         "\(name): Ctrl-Z stops nothing here, since the lease must be renewed; Ctrl-C ends the command there"
                     )
                 }
@@ -47,10 +52,17 @@ struct RemoteStreams {
             switch event {
             case nil: break
             case .cut where !isAccepted: break
-            case .cut: tell("\(name): the connection is lost; the command there goes on while it is tried again")
+            case .cut: say("\(name): the connection is lost; the command there goes on while it is tried again")
             case .resumed(let time, let isNews):
                 sendsAgain = true
-                if isNews { tell("\(name): connected again after \(time.rounded)") }
+                if isNews { say("\(name): connected again after \(time.rounded)") }
+            case .ended where ended != nil:
+                while !unwritten.isEmpty, !alarm.isRung {
+                    write(session)
+                    awaitDescriptors(
+                        [pollfd(fd: output.descriptor, events: Int16(POLLIN), revents: 0)], alarm, .seconds(1))
+                }
+                return ended!
             case .ended(let end):
                 switch end {
                 case .gone where !isAccepted:
@@ -105,7 +117,8 @@ struct RemoteStreams {
         case "err" where window.accepts(message): unwritten.append((STDERR_FILENO, message.body))
         case "ended" where window.accepts(message):
             ended = Self.end(message)
-            session.send(window.receipt)
+            // Before all is written the agent has to stay.
+            if unwritten.isEmpty { session.send(window.receipt) }
         // Known already: the receipt was lost with a connection.
         case "out", "err", "ended": if unwritten.isEmpty { session.send(window.receipt) }
         case "error": throw SemaphoreError(message, path: "", as: name)
