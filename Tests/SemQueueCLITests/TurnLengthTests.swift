@@ -312,8 +312,10 @@ import Testing
             "deaf", "#!/bin/sh\ntrap '' TERM\necho $$ > child\nwhile :; do sleep 0.05; done\n", executable: true)
         let semq = try sandbox.starting("acquire", "-q", "--all", "a", "b", "--", "./deaf")
         let child = try sandbox.pid(in: "child")
+        var releases: [Running] = []
         for (queue, grace) in [("a", "600"), ("b", "0.2")] {
-            _ = try sandbox.starting("release", queue, "--ticket", "1", "--reason", "drill", "--grace", grace)
+            releases.append(
+                try sandbox.starting("release", queue, "--ticket", "1", "--reason", "drill", "--grace", grace))
             #expect(Event.happens { sandbox.read("\(queue).history").contains("removed") })
         }
         #expect(semq.wait().status == .exited(76))

@@ -198,7 +198,7 @@ struct Book {
             return SemaphoreError(
                 .unusable,
                 "\(file.path): is no semq queue any more, and somebody on another host may still hold what it was, as "
-                    + "\(mark.path) tells; move it away: at a new one nobody is granted for "
+                    + "\(RemoteMark(of: file.path).path) tells; move it away: at a new one nobody is granted for "
                     + "\(Lease.longest.components.seconds) s; nothing was changed")
         }
         return SemaphoreError(
