@@ -58,6 +58,7 @@ package struct AgentPolicy {
         guard let name = request["path"] else { return request }
         var admitted = request
         admitted["path"] = try path(name)
+        admitted["confined"] = "1"
         if !mayMake { admitted["may-not-make"] = "1" }
         return admitted
     }

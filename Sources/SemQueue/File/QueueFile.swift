@@ -11,6 +11,8 @@ struct QueueFile: Sendable {
     /// The same from the root, as of the first opening: a folder that is moved takes the processes along that stand in it,
     /// and a name from there would follow it.
     let place: String
+    /// Where it is looked for. Where nothing but this is done by a name from the root, `place` is the path.
+    private let watched: String
     /// Which file the path named when it was opened.
     let identity: Identity
 
@@ -38,6 +40,13 @@ struct QueueFile: Sendable {
         var readOnly = false
         /// Where to open it, from the root; nil: by its path, from the folder that this process stands in.
         var place: String?
+        /// It is opened, and what stands beside it, from the folder that this process stands in and by no other name: a
+        /// folder above may be swapped for a link.
+        var isConfined = false
+    }
+
+    init(path: String, place: String, watched: String? = nil, identity: Identity) {
+        (self.path, self.place, self.watched, self.identity) = (path, place, watched ?? place, identity)
     }
 
     // MARK: regions, in lines
@@ -76,7 +85,10 @@ struct QueueFile: Sendable {
         guard info.st_mode & S_IFMT == S_IFREG else { throw notRegular(path, info.st_mode) }
         try Filesystem.check(description, path: path, any: options.anyFilesystem)
         let identity = Identity(info)
-        return (QueueFile(path: path, place: place(of: path, options, identity), identity: identity), description, made)
+        let watched = place(of: path, options, identity)
+        let file = QueueFile(
+            path: path, place: options.isConfined ? path : watched, watched: watched, identity: identity)
+        return (file, description, made)
     }
 
     /// The path from the root, where it leads to the file; it doesn't where a folder above is closed to us, or has a name
@@ -114,10 +126,13 @@ struct QueueFile: Sendable {
         SemaphoreError(.io, "\(path): the queue file was replaced just now; try again", systemError: ESTALE)
     }
 
+    /// Whether the folder that we stand in is where it was.
+    var isFolderInPlace: Bool { watched == path || watched == Self.fromRoot(path) }
+
     /// Whether its place still names the file that was opened. What can't be looked at is taken to be there.
     func isInPlace() -> Bool {
         var info = semq_file()
-        let error = semq_look(AT_FDCWD, place, &info)
+        let error = semq_look(AT_FDCWD, watched, &info)
         guard error == 0 else { return error != ENOENT && error != ENOTDIR }
         return Identity(device: info.device, inode: info.inode) == identity
     }

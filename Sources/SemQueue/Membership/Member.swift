@@ -51,12 +51,14 @@ struct Member {
         while true {
             do {
                 let member = try Member(path, place, request, alarm, observer, deadline, kept, clock)
-                place = member.file.place
+                place = request.isConfined ? nil : member.file.place
                 do {
                     let outcome = try member.run()
                     kept?.keep(member.gate, of: member.file)
                     return outcome
                 } catch is Replaced {
+                    // From here it would be the file in the folder that was moved.
+                    guard !request.isConfined || member.file.isFolderInPlace else { throw member.file.replaced() }
                     if let outcome = try member.outlastHolders() { return outcome }
                 }
             } catch let failure as Gate.Failure {
@@ -72,7 +74,7 @@ struct Member {
         var place: String?
         while true {
             let member = try Member(path, place, request, alarm, observer, nil, nil, BootTime.clock)
-            place = member.file.place
+            place = request.isConfined ? nil : member.file.place
             if !member.isStale, let header = Book.header(from: member.own) {
                 return QueueIdentity(queue: header.queue, member.file.identity)
             }
@@ -103,7 +105,8 @@ struct Member {
             (self.file, self.own) = (file, own)
         } else {
             let options = QueueFile.Options(
-                create: !request.existing, absence: request.absence, anyFilesystem: request.anyFilesystem, place: place)
+                create: !request.existing, absence: request.absence, anyFilesystem: request.anyFilesystem, place: place,
+                isConfined: request.isConfined)
             (file, own, _) = try QueueFile.open(path, options)
         }
         do {
