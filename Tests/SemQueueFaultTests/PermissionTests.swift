@@ -48,13 +48,13 @@ import Testing
         let sandbox = try Sandbox()
         chmod(sandbox.path("."), 0o777)
         #expect(
-            try sandbox.shell("mkdir -p private/work; chmod 777 private/work; chmod 700 private").status == .exited(0))
+            try sandbox.shell("mkdir -p closed/work; chmod 777 closed/work; chmod 700 closed").status == .exited(0))
         let user = "setpriv --reuid \(Self.stranger) --regid \(Self.stranger) --clear-groups"
         let holder = try sandbox.startingShell(
-            "cd private/work; exec \(user) semq acquire -q q -- sh -c 'echo in > in; exec sleep 600'")
-        #expect(Event.happens { sandbox.exists("private/work/in") }, "\(holder.err)")
-        #expect(sandbox.exists("private/work/q.history"))
-        unlink(sandbox.path("private/work/q"))
+            "cd closed/work; exec \(user) semq acquire -q q -- sh -c 'echo in > in; exec sleep 600'")
+        #expect(Event.happens { sandbox.exists("closed/work/in") }, "\(holder.err)")
+        #expect(sandbox.exists("closed/work/q.history"))
+        unlink(sandbox.path("closed/work/q"))
         #expect(holder.wait().status == .exited(76))
     }
 
