@@ -123,15 +123,35 @@ int semq_link_end(int pid, bool leads, int *status) {
     return waitpid(pid, status, 0) == pid ? 1 : -1;
 }
 
-bool semq_environment_has(int pid, const char *text) {
+// Whether a process has ended, or has an environment without a single variable.
+static bool has_no_environment(int pid) {
+    char stat[1024];
+    snprintf(stat, sizeof stat, "/proc/%d/stat", pid);
+    int fd = open(stat, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return true;
+    ssize_t count = read(fd, stat, sizeof stat - 1);
+    close(fd);
+    if (count <= 0) return true;
+    stat[count] = 0;
+    char *field = strrchr(stat, ')');  // the end of the second
+    if (!field || strchr("ZXx", field[2])) return true;
+    for (int number = 2; field && number < 50; number++) field = strchr(field + 1, ' ');
+    if (!field) return true;
+    // Where it begins and where it ends.
+    unsigned long long begin = strtoull(field, &field, 10), end = strtoull(field, NULL, 10);
+    return begin == end && end != 0;
+}
+
+// -1: there is nothing to read.
+static int search_environment(int pid, const char *text) {
     char buffer[8192];
     snprintf(buffer, sizeof buffer, "/proc/%d/environ", pid);
     int fd = open(buffer, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return false;
+    if (fd < 0) return 0;
     size_t length = strlen(text), kept = 0;
-    bool found = false;
+    int found = -1;
     ssize_t count;
-    while (!found && (count = read(fd, buffer + kept, sizeof buffer - kept)) > 0) {
+    while (found != 1 && (count = read(fd, buffer + kept, sizeof buffer - kept)) > 0) {
         size_t total = kept + (size_t)count;
         found = memmem(buffer, total, text, length) != NULL;
         kept = total < length ? total : length - 1;
@@ -139,6 +159,16 @@ bool semq_environment_has(int pid, const char *text) {
     }
     close(fd);
     return found;
+}
+
+bool semq_environment_has(int pid, const char *text) {
+    // On its way into another program a process has no memory for a moment, neither the old one's nor the new one's.
+    for (int tries = 0; tries < 1000; tries++) {
+        int found = search_environment(pid, text);
+        if (found >= 0 || has_no_environment(pid)) return found == 1;
+        usleep(100);
+    }
+    return false;
 }
 
 int semq_become_subreaper(void) {

@@ -137,6 +137,36 @@ import Testing
         #expect(sandbox.read("trace").contains("SIGSTOP"))
     }
 
+    /// Whoever stops and continues the whole group, as a supervisor does: the guardian is slow, and what `semq` has handed
+    /// on to it comes to the command after the SIGCONT.
+    @Test func aGroupGoesOnBeforeTheStopHasComeToTheCommandTwice() throws {
+        guard Machine.has(.program("strace", package: "strace")) else { return }
+        let sandbox = try Sandbox()
+        let script = "echo $$ $PPID > pid; until [ -e go ]; do read -t 0.05 <> <(:); done; exit 7"
+        let holder = try sandbox.startingShell(
+            "set -m; semq acquire -q board.queue -- bash -c '\(script)' & wait -f $!; echo $? > code")
+        try #require(Event.happens { sandbox.lines("pid").count == 1 })
+        let pids = sandbox.lines("pid")[0].split(separator: " ").compactMap { pid_t($0) }
+        let (command, guardian) = (pids[0], pids[1])
+        let group = getpgid(command)
+        let strace = try sandbox.start([
+            "strace", "-qq", "-o", "trace", "-p", "\(guardian)", "-e", "trace=kill", "-e",
+            "inject=kill:delay_exit=1000000:when=1",
+        ])
+        try #require(Event.happens { Machine.isTraced(guardian) })
+        kill(-group, SIGTSTP)
+        // The guardian says so in the kill(2) that it doesn't come back from for a second.
+        #expect(Event.happens { Machine.state(of: group) == "T" })
+        kill(-group, SIGCONT)
+        #expect(Event.happens { sandbox.lines("trace").count > 1 }, "it passes something on")
+        try sandbox.write("go", "")
+        #expect(Event.happens { holder.hasEnded }, "\(sandbox.read("trace"))")
+        if !holder.hasEnded { kill(-group, SIGKILL) }
+        _ = holder.wait()
+        _ = strace.wait()
+        #expect(sandbox.lines("code") == ["7"])
+    }
+
     /// Each set of standard descriptors may be closed when `semq` starts. The queue file must not become one of them: whatever
     /// the command writes would go into it.
     @Test(arguments: [["0"], ["1"], ["2"], ["0", "1"], ["0", "2"], ["1", "2"], ["0", "1", "2"]])

@@ -64,6 +64,15 @@ import Testing
         carrier.kill()
     }
 
+    /// There is a moment in which the old program's memory is gone, and the new one's isn't there.
+    @Test func itIsOneAlsoOnItsWayIntoAnotherProgram() throws {
+        let (carrier, line) = try start("echo $$; again='exec sh -c \"$again\"'; export again; exec sh -c \"$again\"")
+        let pid = try #require(Int32(line))
+        for _ in 0..<5000 { try #require(Carriers.areBehind(pid)) }
+        carrier.kill()
+        #expect(ends(pid))
+    }
+
     @Test func aStrangerIsNoneOfThem() throws {
         _ = try start("echo").0.exitCode(within: .seconds(20))
         #expect(!Carriers.areBehind(getpid()) && !Carriers.areBehind(1))

@@ -56,6 +56,11 @@ package enum Machine {
         return stat[name...].dropFirst(2).first
     }
 
+    package static func isTraced(_ pid: pid_t) -> Bool {
+        guard let status = try? String(contentsOfFile: "/proc/\(pid)/status", encoding: .utf8) else { return false }
+        return status.contains("TracerPid:") && !status.contains("TracerPid:\t0\n")
+    }
+
     /// A program that was built beside the tests.
     package static func built(_ name: String) throws -> String {
         let own = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")

@@ -17,8 +17,7 @@ struct Front {
         StandardDescriptors.release([STDIN_FILENO, STDOUT_FILENO])
         var announcements = Announcements(page: page)
         var guardianState = GuardianState.lives
-        // The next SIGCONT is the one that ended our own stop.
-        var wasStopped = false
+        var stops = Stops()
         while true {
             guardianState = lookAtGuardian()
             guard guardianState == .lives else { break }
@@ -33,15 +32,15 @@ struct Front {
                 }
                 // Somebody has a message for whoever holds, which is the guardian.
                 if received.sender != guardian { kill(guardian, Signals.alarm) }
-                if stopWithCommand() { wasStopped = true }
+                if stopWithCommand() { stops.hasStopped = true }
             case SIGCHLD: break
             case let signal where Signals.stopping.contains(signal) && page.commandHasEnded && !received.fromProcess:
                 stopAlone(signal)
             default:
                 if Signals.stopping.contains(received.signal) { Carriers.goOn() }
                 // From the terminal the command has got it too; when it has stopped, the guardian says so.
-                if received.sender != guardian { forward(received, wasStopped: wasStopped) }
-                if received.signal == SIGCONT { wasStopped = false }
+                if received.sender != guardian { forward(received, &stops) }
+                if received.signal == SIGCONT { stops.hasStopped = false }
             }
         }
         if guardianState == .wasKilled {
@@ -61,13 +60,24 @@ struct Front {
         return exitCode()
     }
 
-    private func forward(_ received: Signals.Received, wasStopped: Bool) {
+    private struct Stops {
+        /// The next SIGCONT is the one that ended our own stop.
+        var hasStopped = false
+        /// A stop was handed on, and no SIGCONT since.
+        var isHandedOn = false
+    }
+
+    private func forward(_ received: Signals.Received, _ stops: inout Stops) {
         // A shell's `fg` has continued the command together with us. Continued once more, it would miss a Ctrl-Z
-        // that has come since: then it is stopped again, and the terminal has stopped us with it.
+        // that has come since: then it is stopped again, and the terminal has stopped us with it. But a stop that was
+        // handed on may come to it after that SIGCONT.
         if received.signal == SIGCONT {
-            guard !wasStopped || ProcessTree.isStopped(page.commandPid) != false, !Signals.isPending(Signals.stopping)
+            guard !stops.hasStopped || stops.isHandedOn || ProcessTree.isStopped(page.commandPid) != false,
+                !Signals.isPending(Signals.stopping)
             else { return }
+            stops.isHandedOn = false
         }
+        if Signals.stopping.contains(received.signal), received.fromProcess { stops.isHandedOn = true }
         for signal in received.forCommand(hasEnded: page.commandHasEnded) {
             page.forwarded(signal).pointee.sent &+= 1
             kill(guardian, signal)
