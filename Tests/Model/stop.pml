@@ -71,7 +71,7 @@ proctype Main() provided (!isStopped) {
 look:
     atomic {
         if
-        :: wasStopped -> wasStopped = false; placeA = WRITE       /* lostPlace, takePlaceAnew */
+        :: wasStopped -> wasStopped = false; placeA = WRITE       /* lostPlace, takesPlaceAnew */
         :: else
         fi;
         if
@@ -123,7 +123,7 @@ claim:
 #ifndef A1
     /* Member.record, stands(): through another description, still under the mutex */
     if
-    :: hold[slot] != A -> atomic { placeA = WRITE; mutex = NOBODY }; goto look    /* Unheld, takePlaceAnew */
+    :: hold[slot] != A -> atomic { placeA = WRITE; mutex = NOBODY }; goto look    /* Unheld, takesPlaceAnew */
     :: else
     fi;
 #endif

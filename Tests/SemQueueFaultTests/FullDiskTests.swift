@@ -263,6 +263,16 @@ import Testing
         }
     }
 
+    /// Each look finds it anew.
+    @Test func aLostHeaderThatCanNotBeWrittenIsToldOfOnce() throws {
+        let sandbox = try Sandbox()
+        _ = try sandbox.semq("acquire", "-q", "board.queue", "--", "true")
+        try sandbox.write("board.queue.remote", "")
+        _ = try sandbox.shell("dd if=/dev/zero of=board.queue bs=1024 count=1 conv=notrunc")
+        _ = try sandbox.shell("(ulimit -f 0; exec semq acquire -w 1.5 board.queue -- true) 2>&1 | cat > said")
+        #expect(sandbox.lines("said").count { $0.contains("nobody is granted for") } == 1, "\(sandbox.read("said"))")
+    }
+
     private func finish(_ sandbox: Sandbox, _ running: Running, _ go: String) throws {
         try sandbox.write(go, "")
         #expect(running.wait().status == .exited(0))

@@ -30,7 +30,8 @@ import Testing
     @Test(arguments: [SIGTERM, SIGINT, SIGHUP, SIGQUIT]) func processOneIsEndedWhileItWaits(_ signal: Int32) throws {
         guard canRun() else { return }
         let sandbox = try Sandbox()
-        let holder = try sandbox.starting("acquire", "-q", "board.queue", "--", "sleep", "60")
+        let holder = try sandbox.starting("acquire", "-q", "board.queue", "--", "sh", "-c", "touch held; exec sleep 60")
+        #expect(Event.happens { sandbox.exists("held") })
         let waiter = try sandbox.start(
             Self.unshare + [Sandbox.binary, "acquire", "board.queue", "--", "touch", "ran"])
         #expect(Event.happens { waiter.err.contains("next in line") })
@@ -99,6 +100,21 @@ import Testing
         #expect(sandbox.lines("log") == ["done", "next"])
         try sandbox.write("end", "")
         inside.wait()
+    }
+
+    /// Its number means nothing here, and its program may have any name: that it lives is seen by its lock.
+    @Test func aHolderOfAnotherNamespaceIsNoOrphan() throws {
+        guard canRun() else { return }
+        let sandbox = try Sandbox()
+        let line =
+            "cp \(Sandbox.binary) turn && mkfifo in && exec 9<>in; echo 30000 > /proc/sys/kernel/ns_last_pid; ./turn acquire -q q <in; echo $? > code"
+        let inside = try sandbox.start(Self.unshare + ["/bin/sh", "-c", line])
+        #expect(Event.happens { (try? sandbox.semq("status", "q").out.contains("q: held")) == true })
+        let status = try sandbox.semq("status", "q").out
+        #expect(status.contains("300") && !status.contains("orphaned"), "\(status)")
+        #expect(try sandbox.semq("release", "q", "--ticket", "1", "--reason", "x").status == .exited(0))
+        inside.wait()
+        #expect(sandbox.lines("code") == ["76"])
     }
 
     // MARK: root folders

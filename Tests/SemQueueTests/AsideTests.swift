@@ -214,6 +214,41 @@ import Testing
         _ = try waiter.granted()
     }
 
+    /// A successor was stopped with its short read lock on the place of one who was aside, or had been stopped.
+    @Test func aPlaceThatSomebodyStandsStillWithIsGrantedWithout() throws {
+        let holder = try #require(try bench.attempt())
+        let waiter = try bench.waiter(lease: lease, "w")
+        waiter.stand(.aside)
+        try settled { try stopped() == ["w"] }
+        let ticket = try #require(try bench.status().waiting.first?.ticket)
+        let successor = try QueueFile.open(bench.path, .init(create: false)).1
+        try #require(successor.tryLock(.read, LockSpace.place(ticket)))
+        waiter.stand(.inLine)
+        holder.release()
+        let grant = try waiter.granted()
+        #expect(grant.ticket == ticket && grant.loss() == nil)
+        grant.release()
+    }
+
+    /// It has its place again as soon as it can be had.
+    @Test func aPlaceThatSomebodyStoodStillWithIsHadAgain() throws {
+        let holder = try #require(try bench.attempt())
+        let waiter = try bench.waiter(lease: lease, "w")
+        waiter.stand(.aside)
+        try settled { try stopped() == ["w"] }
+        let ticket = try #require(try bench.status().waiting.first?.ticket)
+        let successor = try QueueFile.open(bench.path, .init(create: false)).1
+        try #require(successor.tryLock(.read, LockSpace.place(ticket)))
+        waiter.stand(.inLine)
+        let waits = waiter.observer.waits
+        try settled { waiter.observer.waits >= waits + 2 }
+        #expect(try stopped() == ["w"], "it goes on without")
+        successor.unlock(LockSpace.place(ticket))
+        try settled { try stopped().isEmpty }
+        holder.release()
+        try waiter.granted().release()
+    }
+
     @Test func whoeverIsAsideCanBeTakenOut() throws {
         let holder = try #require(try bench.attempt())
         let waiter = try bench.waiter(lease: lease, "w")

@@ -114,4 +114,82 @@ import Testing
         let grant = try #require(try bench.attempt())
         grant.release()
     }
+
+    /// What is left of one who drew it, couldn't write the header and was killed: whoever comes next would be taken for it.
+    @Test func aNumberThatARecordBearsIsNotDrawn() throws {
+        try #require(try bench.attempt()).release()
+        let header = try #require(try bench.header())
+        let number = header.lastTicket + 1
+        let (file, description, _) = try QueueFile.open(bench.path, .init(create: false))
+        let record = WaiterRecord(
+            queue: header.queue, ticket: Ticket(priority: 3, number: number), since: .now(), party: LeaseBench.client)
+        let lines = QueueFile.waiterLines
+        let line = lines.lowerBound + Int(number % Int64(lines.count))
+        try #require(WaiterLine(record, at: line).write(to: Book(file: file, description: description)))
+        let grant = try #require(try bench.attempt())
+        #expect(grant.ticket.number == number + 1)
+        grant.release()
+    }
+
+    /// Of different priorities, where the header could not be written in between.
+    @Test func twoOfOneNumberAreNotTakenForEachOther() throws {
+        try #require(try bench.attempt()).release()
+        let administration = try Administration(bench.path, create: false, by: "bob@desk2")
+        _ = try administration.setConcurrency(2)
+        let first = try #require(try bench.attempt())
+        var header = try #require(try bench.header())
+        header.lastTicket -= 1
+        QueueFile.write(header, to: try description)
+        let waiter = try bench.waiter(priority: 5, "urgent")
+        let second = try waiter.granted()
+        #expect(first.ticket.number == second.ticket.number && first.ticket != second.ticket)
+        let error = #expect(throws: SemaphoreError.self) {
+            _ = try administration.remove(ticket: first.ticket.number, reason: "which?", grace: .zero)
+        }
+        #expect(
+            error?.message.contains("ticket \(first.ticket.number) is borne by 2, ") == true, "\(error?.message ?? "")")
+        #expect(first.loss() == nil && second.loss() == nil)
+        // A turn is more than its number.
+        let turn = try #require(try bench.record(second.slot))
+        #expect(try administration.end(turn, reason: "this one", grace: .zero, asLost: false))
+        #expect(first.loss() == nil && second.loss() != nil)
+        for grant in [first, second] { grant.release() }
+    }
+}
+
+/// A header that can't be written is recovered at each look.
+@Suite struct UnwrittenHeaderTests {
+    private let bench = LeaseBench()
+
+    /// What was found the first time counts: whoever may hold it from elsewhere is waited for once.
+    @Test func isRecoveredOnce() throws {
+        try #require(try bench.attempt(lease: .seconds(5))).release()
+        bench.overwrite([UInt8](repeating: 0, count: 2 * Line.length), at: 0)
+        // Read only, so that no write succeeds.
+        let (file, description, _) = try QueueFile.open(bench.path, .init(create: false, readOnly: true))
+        let book = Book(file: file, description: description, clock: bench.clock)
+        guard case .unwritten(let first) = try book.header(concurrency: nil, isMember: true) else {
+            Issue.record("it could be written")
+            return
+        }
+        #expect(first.holdoff != nil)
+        bench.advance(.seconds(20))
+        guard case .unwritten(let second) = try book.header(concurrency: nil, isMember: true, unwritten: first) else {
+            Issue.record("it could be written")
+            return
+        }
+        #expect(second == first)
+        #expect(bench.events("header-lost") == 1 && bench.events("held-off") == 1)
+        // Where somebody could write it, and was granted, it is lost anew.
+        let granted = SlotRecord.Holder(
+            ticket: Ticket(priority: 0, number: first.lastTicket), token: first.lastToken + 1, since: .now(),
+            party: LeaseBench.client)
+        let record = SlotRecord(queue: first.queue, slot: 0, state: .held(granted))
+        bench.overwrite(record.line, at: LeaseBench.offset(ofSlot: 0))
+        guard case .unwritten(let third) = try book.header(concurrency: nil, isMember: true, unwritten: second) else {
+            Issue.record("it could be written")
+            return
+        }
+        #expect(third.holdoff != first.holdoff && third.holdoff != nil)
+    }
 }

@@ -1,3 +1,4 @@
+import Glibc
 import Testing
 
 @testable import SemQueue
@@ -41,6 +42,38 @@ import Testing
             return
         }
         #expect(grants.map(\.path) == [low.path, high.path])
+        for grant in grants { grant.release() }
+    }
+
+    /// The new file's name may change the order, too: who holds the old one is waited for all the same.
+    @Test func whoHoldsAFormerFileIsWaitedForThoughTheOrderHasChanged() throws {
+        let (low, high, other) = (LeaseBench(), LeaseBench(), LeaseBench())
+        for (bench, name) in [(low, 100), (high, 200), (other, 50)] as [(LeaseBench, UInt64)] {
+            try #require(try bench.attempt()).release()
+            try rename(bench, name)
+        }
+        let holder = try #require(try high.attempt())
+        let ended = Guarded<Result<SeveralOutcome, any Error>?>(nil)
+        let observer = LeaseObserver()
+        try BlockingThread.start {
+            let result = Result {
+                try Several.all(
+                    [LocalSemaphore(low.path), LocalSemaphore(high.path)], low.request("both"), observer: observer)
+            }
+            ended.withLock { $0 = result }
+        }.detach()
+        try LeaseWaiter.settled { try low.status().holders.count == 1 && high.status().waiting.count == 1 }
+
+        try #require(Glibc.rename(other.path, high.path) == 0)
+        let waits = observer.waits
+        try LeaseWaiter.settled { observer.waits >= waits + 4 || ended.withLock { $0 != nil } }
+        #expect(ended.withLock { $0 == nil }, "its turn would be beside the holder's")
+        holder.release()
+        try LeaseWaiter.settled { ended.withLock { $0 != nil } }
+        guard case .granted(let grants)? = try ended.withLock({ try $0?.get() }) else {
+            Issue.record("not granted")
+            return
+        }
         for grant in grants { grant.release() }
     }
 }

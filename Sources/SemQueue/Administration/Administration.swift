@@ -50,7 +50,7 @@ package struct Administration: QueueAdministration {
             case .made(let new):
                 header = new
                 isNew = made
-            case .sound(let found), .recovered(let found): header = found
+            case .sound(let found), .recovered(let found), .unwritten(let found): header = found
             }
             let (event, fields) = body(&header)
             guard QueueFile.write(header, to: description) else {
@@ -89,7 +89,9 @@ package struct Administration: QueueAdministration {
         ticket number: Int64, reason: String, grace: Duration, only turn: SlotRecord?, lost: History.Tail?
     ) throws -> QueueMember? {
         let status = QueueStatus(of: file, through: gate.description)
-        guard let found = find(number, in: status) else { return nil }
+        if turn == nil { try checkIsOne(number, in: status) }
+        guard let found = find(in: status, { turn == nil ? $0.number == number : $0 == turn?.holder?.ticket })
+        else { return nil }
         let ticket = found.ticket
         var subject = found.member
         if let holder = status.holders.first(where: { $0.ticket == ticket }), holder.isOrphaned {
@@ -97,6 +99,7 @@ package struct Administration: QueueAdministration {
         }
         let left = try locked { () -> Bool in
             guard description.isAlive(ticket), turn.map(stands) ?? true else { return false }
+            if turn == nil { try checkIsOne(number, in: status) }
             guard let now = standing(found) else { return false }
             subject = now
             guard let header = Book.header(from: description) else {
@@ -126,10 +129,12 @@ package struct Administration: QueueAdministration {
 
     /// Calls a waiter again: a signal just before a call that blocks is lost.
     package func isAlive(_ number: Int64) -> Bool {
-        guard let ticket = description.living().first(where: { $0.number == number }) else { return false }
+        let tickets = description.living().filter { $0.number == number }
         let book = Book(file: file, description: description)
-        if let waiter = WaiterLine.record(of: ticket, in: book) { wake(waiter.party) }
-        return true
+        for ticket in tickets {
+            if let waiter = WaiterLine.record(of: ticket, in: book) { wake(waiter.party) }
+        }
+        return !tickets.isEmpty
     }
 
     /// Whether a turn goes on; see ``LocalGrant/report``.
@@ -187,17 +192,36 @@ package struct Administration: QueueAdministration {
                 + "is left to be told; the slot is free when what they had started ends; see: semq doctor \(file.path)")
     }
 
-    private func find(_ number: Int64, in status: QueueStatus) -> Found? {
+    /// Two may bear one number where the header could not be written as the first had drawn it, and the second has
+    /// another priority.
+    private func checkIsOne(_ number: Int64, in status: QueueStatus) throws(SemaphoreError) {
+        let those = description.living().filter { $0.number == number }
+        guard those.count > 1 else { return }
+        let names = those.map { ticket -> String in
+            let party =
+                status.holders.first { $0.ticket == ticket }?.party
+                ?? status.waiting.first { $0.ticket == ticket }?.party
+            guard let party, party != .unknown else { return "one of priority \(ticket.priority)" }
+            return "\(party.user)@\(party.host) (pid \(party.pid), priority \(ticket.priority)): \(party.description)"
+        }
+        throw SemaphoreError(
+            .io,
+            "\(file.path): ticket \(number) is borne by \(those.count), because the queue file could not be written as it was "
+                + "drawn: \(names.joined(separator: "; ")); nobody was ended: end the one that is meant by its process (kill PID)"
+        )
+    }
+
+    private func find(in status: QueueStatus, _ isMeant: (Ticket) -> Bool) -> Found? {
         // What a dead holder has left has no turn to end.
-        if let holder = status.holders.first(where: { $0.ticket.number == number && description.isAlive($0.ticket) }) {
+        if let holder = status.holders.first(where: { isMeant($0.ticket) && description.isAlive($0.ticket) }) {
             return Found(ticket: holder.ticket, member: .holder(holder.party), since: holder.since)
         }
-        if let waiter = status.waiting.first(where: { $0.ticket.number == number }) {
+        if let waiter = status.waiting.first(where: { isMeant($0.ticket) }) {
             return Found(ticket: waiter.ticket, member: .waiter(waiter.party), since: waiter.since)
         }
         // One that holds, and whose record can't be read.
         guard status.holders.contains(where: { $0.party == .unknown }),
-            let ticket = description.living().first(where: { $0.number == number })
+            let ticket = description.living().first(where: isMeant)
         else { return nil }
         return Found(ticket: ticket, member: .holder(.unknown), since: Timestamp(0))
     }

@@ -10,6 +10,8 @@ struct Book {
         case sound(Header)
         case made(Header)
         case recovered(Header)
+        /// It was recovered, and can't be written down: the next one recovers it again.
+        case unwritten(Header)
     }
 
     /// A line without a record.
@@ -27,8 +29,11 @@ struct Book {
     /// - Parameters:
     ///   - concurrency: what a new queue is made with; nil is 1.
     ///   - isMember: the asker waits in this queue already, with locks that it doesn't see itself.
+    ///   - unwritten: what the asker has recovered before and could not write down: it counts from then on.
     /// - Throws: ``SemaphoreError`` where the file is somebody else's, or can't be made.
-    func header(concurrency: Int?, isMember: Bool = false) throws(SemaphoreError) -> Found {
+    func header(
+        concurrency: Int?, isMember: Bool = false, unwritten: Header? = nil
+    ) throws(SemaphoreError) -> Found {
         if let header = QueueFile.header(from: description) { return .sound(header) }
         var info = stat()
         guard fstat(description.descriptor, &info) == 0 else { throw .system(.io, "can't look at", file.path) }
@@ -49,19 +54,29 @@ struct Book {
         let name = slots.first?.queue ?? waiters.first?.queue
         guard isUsed || name != nil || beginsAsQueue else { throw foreign() }
         let tickets = description.living() + waiters.map(\.ticket) + slots.compactMap { $0.lastHolder?.ticket }
-        var header = Header(queue: name ?? .random(in: 1...(.max)), origin: .recovered)
-        let known = tickets.map(\.number) + Notes.numbers(in: description)
-        header.lastTicket = Numbering.restart(after: known.max() ?? 0, at: .now())
-        header.lastToken = slots.compactMap { $0.lastHolder?.token }.max() ?? 0
+        let lastTicket = (tickets.map(\.number) + Notes.numbers(in: description)).max() ?? 0
+        let lastToken = slots.compactMap { $0.lastHolder?.token }.max() ?? 0
+        // Where somebody was granted since, it was written, and is lost once more.
+        let known = unwritten.flatMap { $0.lastToken >= lastToken ? $0 : nil }
+        var header = Header(queue: name ?? known?.queue ?? .random(in: 1...(.max)), origin: .recovered)
+        header.lastTicket =
+            known.map { max($0.lastTicket, lastTicket) } ?? Numbering.restart(after: lastTicket, at: .now())
+        header.lastToken = lastToken
         let remote = slotLines.filter { $0.record.lastHolder?.isRemote ?? false }
             .map { $0.line - QueueFile.slotLines.lowerBound }
         if mark.isThere || !remote.isEmpty {
             extendRemote(to: ((remote + description.heldSlots()).max() ?? 0) + 1, &header)
-            holdOff(&header, damaged: 0)
+            if let known, known.holdoff != nil {
+                (header.remoteBoot, header.holdoff) = (known.remoteBoot, known.holdoff)
+            } else {
+                holdOff(&header, damaged: 0)
+            }
         }
-        QueueFile.write(header, to: description)
-        History(of: file.place).append(.headerLost, at: .now(), [("concurrency", .integer(1))])
-        return .recovered(header)
+        let isWritten = QueueFile.write(header, to: description)
+        if known == nil {
+            History(of: file.place).append(.headerLost, at: .now(), [("concurrency", .integer(1))])
+        }
+        return isWritten ? .recovered(header) : .unwritten(header)
     }
 
     /// For those who only look: refuses a file that is none of ours. An empty one will be.
@@ -214,6 +229,15 @@ struct Book {
         let first = Int(ticket.number % Int64(lines.count))
         return (0..<count).lazy.map { lines.lowerBound + (first + $0) % lines.count }
             .first { isFreeWaiterLine($0, for: ticket) }
+    }
+
+    /// Whether the record of one who waits, or waited, has a ticket's number. Looks at the first of the lines where it
+    /// would stand.
+    func isNamed(_ ticket: Ticket) -> Bool {
+        let lines = QueueFile.waiterLines
+        let line = lines.lowerBound + Int(ticket.number % Int64(lines.count))
+        let record = QueueFile.record(WaiterRecord.self, at: line, from: description)
+        return record?.ticket.number == ticket.number
     }
 
     func isFreeWaiterLine(_ line: Int, for ticket: Ticket) -> Bool {

@@ -37,7 +37,14 @@ package struct LockOwner: CustomStringConvertible {
     static func isOrphaned(_ party: Party, locking span: LockSpace.Span, in file: ino_t) -> Bool {
         guard party.host == LocalHost.name, party.pid > 0, !ProcessTree.isAlive(party.pid) else { return false }
         let left = Array(owners(of: span, in: file))
-        return !left.isEmpty && !left.contains { $0.name.hasPrefix("semq") }
+        // Or it isn't dead: its number is that of another pid namespace, on a host of the same name.
+        return !left.isEmpty && !left.contains { $0.name.hasPrefix("semq") || $0.ownNumber == party.pid }
+    }
+
+    /// As it knows itself, in its own pid namespace; nil where nobody tells.
+    private var ownNumber: Int32? {
+        let line = Self.read("/proc/\(pid)/status").split(separator: "\n").first { $0.hasPrefix("NSpid:") }
+        return line?.split { $0 == "\t" || $0 == " " }.last.flatMap { Int32($0) }
     }
 
     /// Whether the process that a record names is stopped. The number may be of another process here, where the

@@ -35,6 +35,8 @@ struct Member {
     /// What could not be written down, from one look to the next.
     private final class Unwritten {
         var tombstones = Tombstones.Unwritten()
+        /// A header that was recovered.
+        var header: Header?
         /// Why the record of this waiter could not be written, and whether people know.
         var placeError: Int32?
         var isPlaceTold = false
@@ -178,8 +180,9 @@ struct Member {
                 Ticket(priority: request.priority, number: Numbering.next(after: number, avoiding: named))
             }
             var ticket = nextTicket(header.lastTicket)
-            // Drawn by one who couldn't write the header, or before it was lost; that one is ahead.
-            while own.isAlive(ticket) { ticket = nextTicket(ticket.number) }
+            // Drawn by one who couldn't write the header, or before it was lost; that one is ahead. Or what that one has
+            // left still bears it, and we might be taken for it.
+            while own.isAlive(ticket) || book.isNamed(ticket) { ticket = nextTicket(ticket.number) }
             var sight = settledSight(&header, from: ticket, horizon: 1)
             let stopped = sight.hasRoom ? stoppedOnes(from: sight.ahead.first, header) : []
             if !stopped.isEmpty { sight = settledSight(&header, from: ticket, horizon: 1, past: stopped) }
@@ -232,7 +235,10 @@ struct Member {
 
     /// The header, made or recovered where it must be. Under the mutex.
     func openBook(isMember: Bool = false) throws -> Header {
-        switch try book.header(concurrency: request.concurrency, isMember: isMember) {
+        let found = try book.header(concurrency: request.concurrency, isMember: isMember, unwritten: unwritten.header)
+        let wasUnwritten = unwritten.header != nil
+        unwritten.header = nil
+        switch found {
         case .sound(let header): return header
         case .made(let header):
             news.tell { [observer, file] in
@@ -240,7 +246,11 @@ struct Member {
             }
             tellHoldoff(header)
             return header
-        case .recovered(let header):
+        case .unwritten(let header) where wasUnwritten:
+            unwritten.header = header
+            return header
+        case .recovered(let header), .unwritten(let header):
+            if case .unwritten = found { unwritten.header = header }
             news.tell { [observer, path] in observer.recovered(path) }
             tellHoldoff(header)
             return header

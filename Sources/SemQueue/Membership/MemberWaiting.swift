@@ -22,6 +22,8 @@ extension Member {
         var stand = Stand.unknown
         var isReady = false
         var isAside = false
+        /// It goes on, and its place is somebody's who stands still with it.
+        var isPlaceless = false
         var offer: Offer?
         var nextInspection = Duration.monotonic() + Self.inspects
         while true {
@@ -30,9 +32,10 @@ extension Member {
             if let deadline, now >= deadline { return .timedOut }
             if observer.lostPlace() {
                 giveBack(&offer)
-                takePlaceAnew(ticket)
+                isPlaceless = !takesPlaceAnew(ticket)
                 continue
             }
+            if isPlaceless { isPlaceless = !own.tryLock(.write, LockSpace.placeAndMember(ticket)) }
             if now >= nextInspection {
                 try checkNotes(to: ticket)
                 guard file.isInPlace() else { throw Replaced() }
@@ -47,7 +50,7 @@ extension Member {
                 continue
             }
             if isAside {
-                takePlaceAnew(ticket)
+                isPlaceless = !takesPlaceAnew(ticket)
                 isAside = false
                 continue
             }
@@ -59,14 +62,14 @@ extension Member {
                         granted = true
                         return .granted(grant)
                     }
-                } catch is Unheld { takePlaceAnew(ticket) }
+                } catch is Unheld { isPlaceless = !takesPlaceAnew(ticket) }
                 giveBack(&offer)
                 continue
             }
             let action: Turn.Action
             let decision: Decision
             do { decision = try decide(&turn, stand, &stopped, ticket, now) } catch is Unheld {
-                takePlaceAnew(ticket)
+                isPlaceless = !takesPlaceAnew(ticket)
                 continue
             }
             switch decision {
@@ -82,7 +85,7 @@ extension Member {
             case .waitBehind(let next, let lookAfter):
                 place.isNext = false
                 let rest = turn.isFarBack ? (Duration.monotonic() - now) * Self.looksApart : .zero
-                let (cameFree, wasSentFor) = block(max(lookAfter, rest), place) {
+                let (cameFree, wasSentFor) = block(isPlaceless ? Self.retries : max(lookAfter, rest), place) {
                     gate.await(LockSpace.place(next), alarm, $0)
                 }
                 if wasSentFor, !cameFree { nextInspection = now }
@@ -97,7 +100,9 @@ extension Member {
                     isReady = true
                 }
                 stand = .next
-                let (taken, wasSentFor) = block(isNew ? min(lookAfter, Self.settles) : lookAfter, place) {
+                let (taken, wasSentFor) = block(
+                    isNew ? min(lookAfter, Self.settles) : isPlaceless ? Self.retries : lookAfter, place
+                ) {
                     if held == [0] {
                         let isOurs = own.lock(.write, LockSpace.holdAndDoorbell(0), alarm, $0)
                         return isOurs ? Offer(slot: 0, since: .now()) : nil
@@ -244,6 +249,9 @@ extension Member {
     /// and a slot that stays free would bring ever more of them.
     private static let looksApart = 50
 
+    /// How often one without its place tries to have it again.
+    private static let retries = Duration.milliseconds(100)
+
     /// How often a waiter looks for a note to it, and whether the file and its own record are still in place.
     private static let inspects = Duration.milliseconds(240)
 
@@ -285,13 +293,18 @@ extension Member {
         _ = own.tryLock(.read, LockSpace.placeAndMember(ticket))
     }
 
-    private func takePlaceAnew(_ ticket: Ticket) {
-        // Only a successor's short read lock can be in the way; for longer, if that one is stopped just then.
+    /// Only a successor's short read lock can be in the way; for longer, if that one is stopped just then.
+    /// - Returns: false if so: those behind may pass until it is had, and it may be granted without.
+    private func takesPlaceAnew(_ ticket: Ticket) -> Bool {
         var pause = Duration.milliseconds(1)
-        while !own.tryLock(.write, LockSpace.placeAndMember(ticket)), !alarm.isRung {
-            if let deadline, .monotonic() >= deadline { return }
+        while !own.tryLock(.write, LockSpace.placeAndMember(ticket)) {
+            guard pause <= .milliseconds(64), !alarm.isRung, deadline.map({ .monotonic() < $0 }) ?? true else {
+                giveWay(ticket)
+                return false
+            }
             alarm.sleep(pause)
-            pause = min(pause * 2, .milliseconds(100))
+            pause *= 2
         }
+        return true
     }
 }

@@ -14,11 +14,14 @@ package protocol Place: AnyObject {
     var isUncertain: Bool { get }
     /// Not in a line: the queue's file was deleted or replaced, and those who hold it are waited for.
     var isFormer: Bool { get }
+    /// In the line of the file that bears the queue's name, as far as can be told from here.
+    var isInPlace: Bool { get }
 }
 
 extension Place {
     package var isUncertain: Bool { false }
     package var isFormer: Bool { false }
+    package var isInPlace: Bool { true }
 }
 
 /// The locks that make a place in a queue file.
@@ -70,6 +73,8 @@ final class LocalPlace: Place {
         return seen?.lastToken != header.lastToken || seen?.pause != header.pause
             || seen?.concurrency != header.concurrency || wasNext && !isNext || seenRemarks != remarks
     }
+
+    var isInPlace: Bool { !isFormer && file.isInPlace() }
 
     func holders() -> QueueStatus { QueueStatus(of: file, through: view, withWaiting: false) }
 

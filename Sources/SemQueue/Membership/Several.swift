@@ -14,7 +14,7 @@ package enum Several {
     /// the next: everybody climbs in the same order, so nobody waits in a circle, and whoever wants many
     /// keeps its place in each queue like all others.
     ///
-    /// A queue that was damaged so that its name is lost gets another: where that changes the order, all is given back
+    /// A queue that is replaced, or damaged so that its name is lost, has another: where that changes the order, all is given back
     /// and taken anew, for others climb in the new one by now. (It is looked for on this host.)
     /// - Returns: the grants in the order of `semaphores`, once for each queue; or the first other outcome,
     ///   all given back. Those on other hosts are let alone: somebody has to keep them from then on.
@@ -25,7 +25,7 @@ package enum Several {
         while true {
             if let outcome = try climb(semaphores, request, until: deadline, alarm, observer) { return outcome }
             observer.tells(
-                "a queue's record was damaged, and with it the order in which all take several; begins anew with the first"
+                "a queue was damaged or replaced, and with it the order in which all take several; begins anew with the first"
             )
         }
     }
@@ -291,9 +291,12 @@ private final class HeldObserver: WaitObserver {
     func look(_ place: any Place) -> Duration? {
         let limit = next.look(place)
         guard !held.isEmpty else { return limit }
+        // A file that was replaced has another name, too. It is looked for afterwards: who holds the former one is waited
+        // for first, wherever the new one belongs, and a turn in a former one is lost.
+        let isElsewhere = orderHasChanged()
         if held.loss() != nil {
             alarm.ring()
-        } else if orderHasChanged() {
+        } else if isElsewhere, place.isInPlace {
             isOutOfOrder = true
             alarm.interrupt()
         }
