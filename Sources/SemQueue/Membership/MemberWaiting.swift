@@ -35,7 +35,7 @@ extension Member {
             }
             if now >= nextInspection {
                 try checkNotes(to: ticket)
-                guard file.isInPlace() else { throw Replaced() }
+                guard file.isInPlace(through: own) else { throw Replaced() }
                 mend(&record)
                 nextInspection = now + Self.inspects
             }
