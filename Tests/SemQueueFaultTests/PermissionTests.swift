@@ -58,6 +58,47 @@ import Testing
         #expect(holder.wait().status == .exited(76))
     }
 
+    private static let user = "setpriv --reuid \(stranger) --regid \(stranger) --clear-groups"
+
+    /// A holder and a waiter behind it, both strangers, at `lab/q`, in a folder that is then closed to them.
+    private func crowd(_ sandbox: Sandbox, _ line: String) throws -> (holder: Running, waiter: Running) {
+        chmod(sandbox.path("."), 0o777)
+        #expect(try sandbox.shell("mkdir -m 1777 lab").status == .exited(0))
+        let holder = try sandbox.startingShell("exec \(Self.user) semq acquire -q lab/q -- sh -c '\(line)'")
+        #expect(Event.happens { sandbox.exists("in") }, "\(holder.err)")
+        let waiter = try sandbox.startingShell("exec \(Self.user) semq acquire -q lab/q -- sh -c 'echo in > waiter'")
+        #expect(Event.happens { (try? sandbox.semq("status", "lab/q").out.contains("1 waiting")) == true })
+        return (holder, waiter)
+    }
+
+    /// Whether its file is where it was can't be looked at then; the file itself tells.
+    @Test(arguments: ["rm lab/q; chmod 700 lab", "mv lab away; mkdir -m 700 lab", "mv lab/q lab/p; chmod 700 lab"])
+    func aFolderThatIsClosedHidesNoLoss(_ how: String) throws {
+        guard canRun() else { return }
+        let sandbox = try Sandbox()
+        let (holder, waiter) = try crowd(sandbox, "echo in > in; exec sleep 600")
+        #expect(try sandbox.shell(how).status == .exited(0))
+        #expect(holder.wait().status == .exited(76))
+        let result = waiter.wait()
+        #expect(result.status == .exited(77), "\(result)")
+        #expect(result.err.contains("lab/q: can't open the queue file: Permission denied"), "\(result.err)")
+        #expect(!sandbox.exists("waiter"))
+        #expect(try sandbox.semq("acquire", "-q", "-w", "20", "lab/q", "--", "true").status == .exited(0))
+    }
+
+    /// It takes nobody's turn, and nobody's place in line.
+    @Test func aFolderThatIsClosedAroundTheFileTakesNothing() throws {
+        guard canRun() else { return }
+        let sandbox = try Sandbox()
+        let (holder, waiter) = try crowd(sandbox, "echo in > in; until [ -e go ]; do sleep 0.01; done")
+        #expect(try sandbox.shell("chmod 700 lab").status == .exited(0))
+        try sandbox.write("go", "")
+        #expect(holder.wait().status == .exited(0))
+        let result = waiter.wait()
+        #expect(result.status == .exited(0), "\(result)")
+        #expect(sandbox.exists("waiter"))
+    }
+
     @Test func whoMayOnlyReadCanLookAndNotLock() throws {
         guard canRun() else { return }
         let sandbox = try Sandbox()

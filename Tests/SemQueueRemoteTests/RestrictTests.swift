@@ -102,6 +102,86 @@ import Testing
         #expect(results.count > 1, "it was swapped at all kinds of moments: \(results)")
     }
 
+    private static let request = "acquire path=q lease=5000 description=d pid=1 host=h user=u priority=0"
+
+    /// A folder that is made in its place.
+    private func moveFolder() throws {
+        #expect(try sandbox.shell("mv inside away && mkdir inside").status == .exited(0))
+    }
+
+    /// Whoever is on the host comes by the folder's name: by that one the agent comes too, though it was started before.
+    @Test func aFolderThatIsMovedSinceTheAgentsStart() throws {
+        let client = try HandClient(sandbox, [way])
+        try client.greet()
+        client.send("identify path=q")
+        #expect(client.says("queue-id "), "\(client.running.out)")
+        try moveFolder()
+        client.send(Self.request)
+        #expect(client.says("granted "), "\(client.running.out)")
+        #expect(try sandbox.semq("status", "inside/q").out.contains("held"))
+        #expect(try sandbox.semq("status", "away/q").out.contains("free"))
+        client.send("goodbye")
+        #expect(client.says("bye"))
+    }
+
+    @Test func aFolderThatIsGoneIsSaid() throws {
+        let client = try HandClient(sandbox, [way])
+        try client.greet()
+        #expect(rename(sandbox.path("inside"), sandbox.path("away")) == 0)
+        client.send(Self.request)
+        #expect(client.says("error code=cannot-create"), "\(client.running.out)")
+        #expect(client.running.out.contains("\(sandbox.path("inside")),"), "\(client.running.out)")
+        #expect(!sandbox.exists("away/q") && !sandbox.exists("inside"))
+    }
+
+    /// A holder on the host, and a client behind it whose file is taken away; it waits until the holder has ended.
+    private func strand(_ words: [String]) throws -> (holder: Running, client: HandClient) {
+        let line = "trap '' TERM; echo in > in; until [ -e go ]; do sleep 0.01; done"
+        let holder = try sandbox.starting("acquire", "-q", "inside/q", "--", "sh", "-c", line)
+        try #require(Event.happens { sandbox.exists("in") })
+        let client = try HandClient(sandbox, words)
+        try client.greet()
+        client.send(Self.request)
+        #expect(Event.happens { (try? sandbox.semq("status", "inside/q").out.contains("1 waiting")) == true })
+        unlink(sandbox.path("inside/q"))
+        #expect(Event.happens { client.running.out.contains("deleted%20or%20replaced") }, "\(client.running.out)")
+        return (holder, client)
+    }
+
+    @Test func aFolderThatIsMovedWhileFormerHoldersAreWaitedFor() throws {
+        let (holder, client) = try strand([way])
+        try moveFolder()
+        try sandbox.write("go", "")
+        #expect(client.says("error code="), "\(client.running.out)")
+        #expect(client.line("error ")?.contains("its%20folder%20was%20moved") == true, "\(client.running.out)")
+        #expect(!client.running.out.contains("granted"), "\(client.running.out)")
+        #expect(!sandbox.exists("away/q") && !sandbox.exists("inside/q"))
+        holder.wait()
+    }
+
+    /// By a name with a link in it, and not from the root: the folder is in place all the same.
+    @Test func aFolderThatIsReachedByALink() throws {
+        symlink("inside", sandbox.path("link"))
+        let line = "cd \(sandbox.folder); exec \(Sandbox.binary) agent --restrict link"
+        let (holder, client) = try strand(["sh", "-c", line])
+        try sandbox.write("go", "")
+        // At the new file: the mark beside it says that remote holders may be left.
+        #expect(client.says("holds-off "), "\(client.running.out)")
+        #expect(client.line("error ") == nil && sandbox.exists("inside/q"), "\(client.running.out)")
+        holder.wait()
+    }
+
+    /// What stands beside a queue and tells of it: made by such a key, it would hold up the queue's first turn.
+    @Test(arguments: ["new.queue.remote", "sub/new.queue.history", "new.queue.history.1"])
+    func whatStandsBesideAQueueIsNone(_ name: String) throws {
+        let result = try acquire(name)
+        #expect(result.status == .exited(77), "\(result)")
+        #expect(result.err.contains("\(name): this key takes no queue whose name ends in ."), "\(result.err)")
+        #expect(!sandbox.exists("inside/\(name)"))
+        let status = try sandbox.start([Sandbox.binary, "status", "--rsh", way, "bench:\(name)"]).wait()
+        #expect(status.status == .exited(77), "\(status)")
+    }
+
     /// All that SEMQ_HELD says can be seen by `semq status`, which such a key may ask for.
     @Test func aPermitAroundThatIsClaimed() throws {
         let line = "echo $SEMQ_HELD > .held; mv .held held; exec sleep 60"

@@ -238,7 +238,7 @@ package struct Administration: QueueAdministration {
         do {
             return try gate.locked(alarm: Alarm(), deadline: .monotonic() + .seconds(10)) {
                 // What is changed in a file that nobody will open again is changed for nobody.
-                guard file.isInPlace() else { throw file.replaced() }
+                guard file.isInPlace(through: description) else { throw file.replaced() }
                 return try body()
             }
         } catch is Gate.Failure {

@@ -3,8 +3,10 @@ internal import Glibc
 /// What an agent's clients may do: everything that its user may, or only take turns at the queues below one
 /// folder, for a key that can do nothing else.
 package struct AgentPolicy {
-    /// Nil: no restriction.
-    private let root: Description?
+    /// Nil: no restriction. The folder's name from the root, by which it is opened for each request: one that was moved
+    /// since is another's, and whoever comes by the name knows nothing of it.
+    private let root: String?
+    /// As it was given, for people.
     let folder: String
     private let mayMake: Bool
 
@@ -12,7 +14,7 @@ package struct AgentPolicy {
 
     package static let open = AgentPolicy(root: nil, folder: "", mayMake: true)
 
-    private init(root: Description?, folder: String, mayMake: Bool) {
+    private init(root: String?, folder: String, mayMake: Bool) {
         self.root = root
         self.folder = folder
         self.mayMake = mayMake
@@ -21,7 +23,7 @@ package struct AgentPolicy {
     /// - Parameters:
     ///   - folder: below which the queues lie.
     ///   - mayMake: whether clients may make queues there.
-    /// - Throws: ``SemaphoreError`` when it is no folder.
+    /// - Throws: ``SemaphoreError`` when it is no folder, or is not reached by its name from the root.
     package init(below folder: String, mayMake: Bool) throws(SemaphoreError) {
         let descriptor = Glibc.open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         guard descriptor >= 0 else {
@@ -29,7 +31,18 @@ package struct AgentPolicy {
                 .usage, "agent: --restrict \(folder): \(String(cString: strerror(errno))); wants a folder",
                 systemError: errno)
         }
-        self.init(root: Description(owning: descriptor), folder: folder, mayMake: mayMake)
+        let opened = Description(owning: descriptor)
+        let root = QueueFile.fromRoot(folder)
+        var named = stat()
+        var given = stat()
+        guard stat(root, &named) == 0, fstat(opened.descriptor, &given) == 0,
+            QueueFile.Identity(named) == QueueFile.Identity(given)
+        else {
+            throw SemaphoreError(
+                .usage, "agent: --restrict \(folder): \(root) doesn't lead there; wants the folder's name from the root"
+            )
+        }
+        self.init(root: root, folder: folder, mayMake: mayMake)
     }
 
     /// What a restricted client may ask for. To change a queue or end somebody's turn is not among it.
@@ -50,15 +63,15 @@ package struct AgentPolicy {
         guard request["path"]?.utf8.contains(0) != true else {
             throw SemaphoreError(.usage, "a path with a zero byte in it names no queue")
         }
-        guard root != nil else { return request }
+        guard let root else { return request }
         guard Self.harmless.contains(request.verb) else {
             throw SemaphoreError(
                 .permission, "this key can only take turns, not \(Self.inWords[request.verb] ?? "more")")
         }
         guard let name = request["path"] else { return request }
         var admitted = request
-        admitted["path"] = try path(name)
-        admitted["confined"] = "1"
+        admitted["path"] = try path(name, below: root)
+        admitted["confined"] = "\(root)/\(name)"
         if !mayMake { admitted["may-not-make"] = "1" }
         return admitted
     }
@@ -72,10 +85,9 @@ package struct AgentPolicy {
             error.code, name + error.message.dropFirst(last.count), systemError: error.systemError)
     }
 
-    /// The path by which a queue is opened. With a restriction this process stands in the queue's folder then,
-    /// reached folder by folder without following any link, so that nothing that is swapped meanwhile leads out.
-    private func path(_ name: String) throws(SemaphoreError) -> String {
-        guard let root else { return name }
+    /// The path by which a queue is opened. This process stands in the queue's folder then, reached folder by folder
+    /// without following any link below the root, so that nothing that is swapped meanwhile leads out.
+    private func path(_ name: String, below root: String) throws(SemaphoreError) -> String {
         let parts = name.split(separator: "/", omittingEmptySubsequences: false)
         guard !parts.isEmpty, name.utf8.count <= 512, parts.allSatisfy(Self.isPlain) else {
             throw SemaphoreError(
@@ -83,7 +95,20 @@ package struct AgentPolicy {
                 "\(name.prefix(80)): this key reaches queues below one folder only, by names such as board.queue or "
                     + "lab/board.queue: letters, digits, ‘.’, ‘_’ and ‘-’, no leading dot or hyphen")
         }
-        var current = root
+        if let ending = Self.endingsBeside.first(where: name.hasSuffix) {
+            throw SemaphoreError(
+                .permission,
+                "\(name): this key takes no queue whose name ends in \(ending): such a file stands beside a queue, and "
+                    + "tells of it")
+        }
+        let top = Glibc.open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard top >= 0 else {
+            throw SemaphoreError(
+                .cannotCreate,
+                "\(name): the folder \(folder), below which this key reaches queues, can't be opened: "
+                    + String(cString: strerror(errno)), systemError: errno)
+        }
+        var current = Description(owning: top)
         for part in parts.dropLast() {
             let next = openat(
                 current.descriptor, String(part), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK)
@@ -105,6 +130,9 @@ package struct AgentPolicy {
         }
         return String(parts.last!)
     }
+
+    /// Of what ``RemoteMark`` and ``History`` keep beside a queue.
+    private static let endingsBeside = [".remote", ".history", ".history.1"]
 
     /// Words that mean nothing to a shell, a terminal or the file system.
     private static func isPlain(_ part: Substring) -> Bool {

@@ -15,6 +15,8 @@ struct QueueFile: Sendable {
     private let watched: String
     /// Which file the path named when it was opened.
     let identity: Identity
+    /// The kernel's name for it as of the opening, for when its place can't be looked at; nil where there is no /proc.
+    private let kernelName: [UInt8]?
 
     struct Identity: Hashable, Sendable {
         var device: UInt64
@@ -40,13 +42,15 @@ struct QueueFile: Sendable {
         var readOnly = false
         /// Where to open it, from the root; nil: by its path, from the folder that this process stands in.
         var place: String?
-        /// It is opened, and what stands beside it, from the folder that this process stands in and by no other name: a
-        /// folder above may be swapped for a link.
-        var isConfined = false
+        /// Where to look for it, from the root, while it is opened, and what stands beside it, from the folder that this
+        /// process stands in and by no other name: a folder above may be swapped for a link. Nil: it is not confined.
+        var confinedTo: String?
     }
 
-    init(path: String, place: String, watched: String? = nil, identity: Identity) {
+    /// - Parameter description: of the file.
+    init(path: String, place: String, watched: String? = nil, identity: Identity, description: Description) {
         (self.path, self.place, self.watched, self.identity) = (path, place, watched ?? place, identity)
+        kernelName = description.kernelName
     }
 
     // MARK: regions, in lines
@@ -85,9 +89,10 @@ struct QueueFile: Sendable {
         guard info.st_mode & S_IFMT == S_IFREG else { throw notRegular(path, info.st_mode) }
         try Filesystem.check(description, path: path, any: options.anyFilesystem)
         let identity = Identity(info)
-        let watched = place(of: path, options, identity)
+        let watched = options.confinedTo ?? place(of: path, options, identity)
         let file = QueueFile(
-            path: path, place: options.isConfined ? path : watched, watched: watched, identity: identity)
+            path: path, place: options.confinedTo == nil ? watched : path, watched: watched, identity: identity,
+            description: description)
         return (file, description, made)
     }
 
@@ -126,15 +131,33 @@ struct QueueFile: Sendable {
         SemaphoreError(.io, "\(path): the queue file was replaced just now; try again", systemError: ESTALE)
     }
 
-    /// Whether the folder that we stand in is where it was.
-    var isFolderInPlace: Bool { watched == path || watched == Self.fromRoot(path) }
+    /// What is said where ``isFolderInPlace`` is false.
+    func folderMoved() -> SemaphoreError {
+        SemaphoreError(.io, "\(path): its folder was moved or replaced just now; try again", systemError: ESTALE)
+    }
 
-    /// Whether its place still names the file that was opened. What can't be looked at is taken to be there.
-    func isInPlace() -> Bool {
+    /// For one that is confined: whether the folder that we stand in is the one that it is looked for in.
+    var isFolderInPlace: Bool {
+        var named = stat()
+        var entered = stat()
+        return stat(Self.parent(of: watched), &named) == 0 && stat(".", &entered) == 0
+            && Identity(named) == Identity(entered)
+    }
+
+    /// Whether its place still names the file that was opened. Where the place can't be looked at, because a folder above
+    /// was closed to us, say, the file tells whether it was deleted or moved; where it can't either, it is taken to be
+    /// there.
+    /// - Parameter description: of the file.
+    func isInPlace(through description: Description) -> Bool {
         var info = semq_file()
-        let error = semq_look(AT_FDCWD, watched, &info)
-        guard error == 0 else { return error != ENOENT && error != ENOTDIR }
-        return Identity(device: info.device, inode: info.inode) == identity
+        switch semq_look(AT_FDCWD, watched, &info) {
+        case 0: return Identity(device: info.device, inode: info.inode) == identity
+        case ENOENT, ENOTDIR: return false
+        default: break
+        }
+        if semq_look(description.descriptor, "", &info) == 0, info.links == 0 { return false }
+        guard let kernelName, let now = description.kernelName else { return true }
+        return now == kernelName
     }
 
     private static func openDescriptor(

@@ -13,6 +13,17 @@ final class Description: Sendable {
 
     deinit { close(descriptor) }
 
+    /// The path that the kernel knows the file by, links resolved. It changes when the file, or a folder above, is moved,
+    /// even where we may not look, and when that name is deleted. Nil where there is no /proc, or it is too long.
+    var kernelName: [UInt8]? {
+        let name = [UInt8](unsafeUninitializedCapacity: Int(PATH_MAX)) { buffer, count in
+            count = buffer.withMemoryRebound(to: CChar.self) { buffer in
+                max(0, readlink("/proc/self/fd/\(descriptor)", buffer.baseAddress!, buffer.count))
+            }
+        }
+        return name.isEmpty || name.count == Int(PATH_MAX) ? nil : name
+    }
+
     enum LockType: Int32 {
         case read, write
     }

@@ -75,9 +75,10 @@ package final class LocalGrant: Grant {
         let path = String(decoding: names.prefix(Int(words[3])), as: UTF8.self)
         let place = String(decoding: names.dropFirst(Int(words[3])), as: UTF8.self)
         let identity = QueueFile.Identity(device: words[1], inode: words[2])
+        let description = Description(owning: Int32(words[0]))
         self.init(
-            file: QueueFile(path: path, place: place, identity: identity),
-            description: Description(owning: Int32(words[0])), queue: record.queue, path: path, holder: holder,
+            file: QueueFile(path: path, place: place, identity: identity, description: description),
+            description: description, queue: record.queue, path: path, holder: holder,
             slot: record.slot, history: History(of: place), told: History.Tail(holder, slot: record.slot),
             proof: Proof(digest: parts[4]))
     }
@@ -199,7 +200,7 @@ package final class LocalGrant: Grant {
     }
 
     private func tellEnd(at now: Timestamp, asLost: Bool) {
-        if file.isInPlace() { return history.append(asLost ? .lost : .released, at: now, told) }
+        if file.isInPlace(through: description) { return history.append(asLost ? .lost : .released, at: now, told) }
         // The history at the path goes on with the new file, whose turns have numbers of their own.
         let tail = History.Tail(holder(expires: nil), slot: slot, reason: "the queue file was deleted or replaced")
         history.append(.lost, at: now, tail, makes: false)
@@ -218,7 +219,7 @@ package final class LocalGrant: Grant {
     /// Looks whether the permit still stands, and mends its record. To be asked about once a second.
     package func loss() -> PermitLoss? {
         mend()
-        let isInPlace = file.isInPlace()
+        let isInPlace = file.isInPlace(through: description)
         // Whoever comes anew knows nothing of the old file: there is no longer grace than that.
         if let note = Notes.forTicket(ticket, in: description),
             isInPlace || .milliseconds(note.grace) <= PermitLoss.graceOfReplaced

@@ -59,9 +59,10 @@ struct Member {
                     kept?.keep(member.gate, of: member.file)
                     return outcome
                 } catch is Replaced {
-                    // From here it would be the file in the folder that was moved.
-                    guard !request.isConfined || member.file.isFolderInPlace else { throw member.file.replaced() }
+                    try member.checkFolder()
                     if let outcome = try member.outlastHolders() { return outcome }
+                    // It may have been moved during that.
+                    try member.checkFolder()
                 }
             } catch let failure as Gate.Failure {
                 return failure == .interrupted ? .cancelled : .timedOut
@@ -82,7 +83,7 @@ struct Member {
             }
             do {
                 return QueueIdentity(queue: try member.locked { try member.openBook() }.queue, member.file.identity)
-            } catch is Replaced {}
+            } catch is Replaced { try member.checkFolder() }
         }
     }
 
@@ -108,7 +109,7 @@ struct Member {
         } else {
             let options = QueueFile.Options(
                 create: !request.existing, absence: request.absence, anyFilesystem: request.anyFilesystem, place: place,
-                isConfined: request.isConfined)
+                confinedTo: request.confinedTo)
             (file, own, _) = try QueueFile.open(path, options)
         }
         do {
@@ -271,7 +272,7 @@ struct Member {
     /// - Throws: ``Replaced``, or ``Gate/Failure``, or what the body throws.
     func locked<Result>(_ body: () throws -> Result) throws -> Result {
         try underMutex {
-            guard !isStale, file.isInPlace() else { throw Replaced() }
+            guard !isStale, file.isInPlace(through: own) else { throw Replaced() }
             return try body()
         }
     }

@@ -35,6 +35,12 @@ extension Member {
         }
     }
 
+    /// Before a confined queue is opened anew: from a folder that was moved it would be the one there.
+    /// - Throws: ``SemaphoreError`` where the folder is another by now.
+    func checkFolder() throws(SemaphoreError) {
+        guard !request.isConfined || file.isFolderInPlace else { throw file.folderMoved() }
+    }
+
     private static let looks = Duration.milliseconds(250)
 
     private func occupied(_ slot: Int) -> FormerHolders.Occupied {

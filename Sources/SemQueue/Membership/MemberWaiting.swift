@@ -38,7 +38,7 @@ extension Member {
             if isPlaceless { isPlaceless = !own.tryLock(.write, LockSpace.placeAndMember(ticket)) }
             if now >= nextInspection {
                 try checkNotes(to: ticket)
-                guard file.isInPlace() else { throw Replaced() }
+                guard file.isInPlace(through: own) else { throw Replaced() }
                 mend(&record)
                 nextInspection = now + Self.inspects
             }

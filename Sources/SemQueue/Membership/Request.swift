@@ -13,8 +13,9 @@ package struct Request: Sendable {
     package var existing = false
     /// What is said where there is none then.
     var absence = ", and --existing makes none"
-    /// For a key that reaches one folder only; see ``QueueFile/Options/isConfined``.
-    var isConfined = false
+    /// For a key that reaches one folder only; see ``QueueFile/Options/confinedTo``.
+    var confinedTo: String?
+    var isConfined: Bool { confinedTo != nil }
     /// Use file systems that are not known to keep locks.
     package var anyFilesystem = false
     /// How long a request that doesn't wait stays for the mutex, which is held for microseconds unless

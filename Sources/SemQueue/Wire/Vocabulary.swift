@@ -108,7 +108,7 @@ extension Request {
         limit = message.duration("limit")
         existing = message.flag("existing")
         // Of the agent's own policy.
-        isConfined = message.flag("confined")
+        confinedTo = message["confined"]
         if message.flag("may-not-make") { (existing, absence) = (true, ", and this key may make none") }
         anyFilesystem = message.flag("any-filesystem")
         guard Ticket.priorities.contains(priority), concurrency.map(Request.concurrencies.contains) ?? true else {
