@@ -74,7 +74,7 @@ final class LocalPlace: Place {
             || seen?.concurrency != header.concurrency || wasNext && !isNext || seenRemarks != remarks
     }
 
-    var isInPlace: Bool { !isFormer && file.isInPlace() }
+    var isInPlace: Bool { !isFormer && file.isInPlace(through: own) }
 
     func holders() -> QueueStatus { QueueStatus(of: file, through: view, withWaiting: false) }
 
