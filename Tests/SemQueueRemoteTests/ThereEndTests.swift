@@ -32,38 +32,45 @@ import Testing
     func aReaderThatIsSlowAtTheEnd(_ transport: Transport, _ seconds: Double) throws {
         scene.transport = transport
         let (code, take) = (scene.sandbox.path("code"), scene.sandbox.path("take"))
-        let command = "{ \(semq("--lease 5")) sh -c 'seq 400000; echo end >end; exit 3'; echo $? >\(code); }"
-        let reader = "{ head -c 2500000; until [ -e \(take) ]; do sleep 0.02; done; cat; }"
-        let running = try one.start(["bash", "-c", "\(command) | \(reader)"])
+        let first = Self.numbers(to: 400_000).utf8.count
+        let command =
+            "seq 400000; \(Self.untilGo); seq 400001 420000; echo end >end; exit 3"
+        let line = "{ \(semq("--lease 5")) sh -c '\(command)'; echo $? >\(code); }"
+        let reader = "{ head -c \(first); until [ -e \(take) ]; do sleep 0.02; done; cat; }"
+        let running = try one.start(["bash", "-c", "\(line) | \(reader)"])
+        // With nothing on the way any more the rest has room there.
+        #expect(Event.happens { running.out.utf8.count == first }, "\(running.err)")
+        try go()
         #expect(Event.happens { file("end") == "end\n" || scene.sandbox.exists("code") }, "\(running.err)")
         #expect(Scene.comesToBe { (try? scene.status().isFree) == true })
         let wasInAHurry = Event.happens(within: seconds) { scene.sandbox.exists("code") }
         #expect(!wasInAHurry, "\(running.err)")
         try scene.sandbox.write("take", "")
         let result = running.wait()
-        let isWhole = result.out == Self.numbers(to: 400_000)
+        let isWhole = result.out == Self.numbers(to: 420_000)
         #expect(isWhole, "\(result.out.utf8.count) bytes, at the end \(result.out.suffix(40))")
         #expect(scene.sandbox.read("code") == "3\n" && result.err == "", "\(result.err)")
     }
 
-    /// Between its looks at the output and at the command the last is printed, and the command ends.
+    /// Between its looks at the output and at the command, which take long, the last is printed and the command ends.
     @Test func anAgentThatIsSlowToLearnOfTheEnd() throws {
         guard Machine.has(.program("strace", package: "strace")) else { return }
-        let command = "echo ready; \(Self.untilGo); seq 60000; exit 3"
+        // By the first word it is woken; the others come while it is asking for the command's end.
+        let command = "echo ready; \(Self.untilGo); echo first; sleep 0.1; seq 5000; echo last >&2; exit 3"
         let running = try one.start(["sh", "-c", "\(semq()) sh -c '\(command)'; echo code-$?-"])
         #expect(Event.happens { running.out == "ready\n" }, "\(running.err)")
         let agent = try #require(try scene.agents().last?.pid)
         let strace = try scene.sandbox.start([
             "strace", "-qq", "-o", "trace", "-p", "\(agent)", "-e", "trace=wait4", "-e",
-            "inject=wait4:delay_enter=300000",
+            "inject=wait4:delay_enter=700000",
         ])
-        // It looks again and again.
+        // It asks again and again.
         try #require(Event.happens { scene.sandbox.lines("trace").count > 1 }, "\(strace.err)")
         try go()
         let result = running.wait()
-        let isWhole = result.out == "ready\n" + Self.numbers(to: 60_000) + "code-3-\n"
+        let isWhole = result.out == "ready\nfirst\n" + Self.numbers(to: 5000) + "code-3-\n"
         #expect(isWhole, "\(result.out.utf8.count) bytes, at the end \(result.out.suffix(40))")
-        #expect(result.err == "")
+        #expect(result.err == "last\n")
         // It ends with the agent.
         _ = strace.wait()
     }

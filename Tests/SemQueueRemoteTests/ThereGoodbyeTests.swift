@@ -53,6 +53,8 @@ import Testing
         case busy
         /// Nor that it was bid goodbye.
         case left, leftThere
+        /// Nor that it was, while it waited; its waiting ends by that.
+        case leftWaiting
         /// Nor that it has heard of the command's end.
         case ended
         /// Nor of the end of one that has read nothing of its input.
@@ -75,6 +77,14 @@ import Testing
             #expect(client.says("granted "), "\(client.running.out)")
             client.send("goodbye confirms=1")
             #expect(client.says("bye"), "\(client.running.out)")
+        case .leftWaiting:
+            let holder = try sandbox.start([Sandbox.binary, "acquire", "-q", queue, "--", "sleep", "1000"])
+            #expect(Event.happens { (try? sandbox.semq("status", queue).out.contains("held")) == true })
+            client.send(acquire)
+            #expect(client.says("joined "), "\(client.running.out)")
+            client.send("goodbye confirms=1")
+            #expect(client.says("bye"), "\(client.running.out)")
+            holder.send(SIGTERM)
         case .leftThere:
             runs(client, "echo ready; exec sleep 1000", lease: 5000)
             #expect(client.says("ready"), "\(client.running.out) \(client.running.err)")
