@@ -47,6 +47,43 @@ import Testing
         #expect(!isLost)
     }
 
+    /// It reads the terminal, and isn't stopped for it: see what `inTheBackground` types. One that somebody has stopped all
+    /// the same goes on by `fg`, and what is typed arrives then, once.
+    @Test(arguments: [false, true]) func aReaderComesToTheForeground(wasStopped: Bool) throws {
+        let bash = try one.terminal(["bash", "--norc", "--noprofile", "--noediting", "-i"])
+        // Whoever is stopped sends no heartbeats.
+        let semq = Self.semq.replacing("--lease 5", with: "--lease \(wasStopped ? 30 : 5)")
+        bash.line("\(semq) sh -c 'echo $$ >pid; cat; exit 3' & echo started-$?-")
+        #expect(bash.sees("started-0-"))
+        #expect(Event.happens { !file("pid").isEmpty }, "\(bash.everything)")
+        let front = try #require(
+            try one.processes().first { $0.words.prefix(3) == ["semq", "acquire", "--there"] }?.pid)
+        if wasStopped {
+            bash.line("kill -STOP %1")
+            #expect(Event.happens { Processes.isStopped(front) })
+        } else {
+            kill(front, SIGTTIN)
+        }
+        bash.line("echo for-the-$((6 * 7))-shell")
+        #expect(bash.sees("for-the-42-shell"), "\(bash.everything)")
+        if !wasStopped {
+            let hasStopped = Event.happens(within: Self.long) { Processes.isStopped(front) || isLost }
+            #expect(!hasStopped, "\(bash.everything)")
+        }
+        bash.line("fg")
+        #expect(Event.happens { Processes.isInForeground(front) }, "\(bash.everything)")
+        for number in 1...3 {
+            bash.line("words \(number)")
+            #expect(bash.sees("words \(number)\r\n"), "\(bash.everything)")
+        }
+        bash.type(Pty.endOfInput)
+        #expect(Event.happens { !Processes.isAlive(front) }, "\(bash.everything)")
+        bash.line("echo code-$?-")
+        #expect(bash.sees("code-3-"), "\(bash.everything)")
+        for number in 1...3 { #expect(bash.everything.split(separator: "words \(number)").count == 2) }
+        #expect(!isLost)
+    }
+
     /// Even where whoever writes to the terminal from there is to be stopped.
     @Test func outputFromTheBackground() throws {
         let bash = try one.terminal(["bash", "--norc", "--noprofile", "--noediting", "-i"])
@@ -76,6 +113,64 @@ import Testing
         #expect(Event.happens { running.out == "end\n" }, "\(running.err)")
         try scene.sandbox.write("end", "")
         #expect(running.wait().err == "")
+    }
+
+    /// What is to be said of a cut isn't, where nobody takes it; the lease is renewed, and what the command says waits.
+    @Test(arguments: [Breakage.reset, .close, .silence], Transport.allCases)
+    func errorsThatNobodyReads(_ breakage: Breakage, _ transport: Transport) throws {
+        scene.transport = transport
+        let proxy = try scene.lab.proxy("way", to: scene.bench)
+        // Then there is nothing to be said but of the cuts.
+        let first = try one.start(["semq", "acquire", "-q", "lab@way:board.queue", "--", "true"]).wait()
+        #expect(first.status == .exited(0), "\(first.err)")
+        let fifo = scene.sandbox.path("errors")
+        try #require(mkfifo(fifo, 0o600) == 0)
+        let reader = open(fifo, O_RDWR | O_NONBLOCK | O_CLOEXEC)
+        defer { close(reader) }
+        let options = transport.options.joined(separator: " ")
+        let command = "echo $$ >pid; \(Self.untilGo); rm go; seq 100000 >&2; exit 3"
+        // Without -q: it has something to say.
+        let running = try one.start([
+            "sh", "-c",
+            "semq acquire --there \(options) --lease 5 lab@way:board.queue -- sh -c '\(command)' 2>\(fifo); echo code-$?-",
+        ])
+        #expect(Event.happens { !file("pid").isEmpty })
+        // Until there is no room for a byte.
+        var filled = 0
+        for size in [4096, 1] {
+            let bytes = [UInt8](repeating: UInt8(ascii: "."), count: size)
+            while case let count = write(reader, bytes, size), count > 0 { filled += count }
+        }
+        #expect(filled > 0)
+        try go()
+        // The command prints, and waits for its reader.
+        #expect(Event.happens { !scene.bench.exists("/home/lab/go") })
+        for cut in 1...2 {
+            let before = try proxy.connections().count
+            try proxy.act(breakage)
+            let isBack = Scene.comesToBe {
+                (try? proxy.connections().dropFirst(before).contains { $0.state == "open" }) == true
+            }
+            #expect(isBack, "\(cut)")
+            let isGone = Event.happens(within: Self.long) { isLost || running.hasEnded }
+            #expect(!isGone, "\(running.out)")
+        }
+        var said: [UInt8] = []
+        func drain() {
+            var buffer = [UInt8](repeating: 0, count: 1 << 16)
+            while case let count = read(reader, &buffer, buffer.count), count > 0 { said += buffer[..<count] }
+        }
+        let hasEnded = Event.happens {
+            drain()
+            return running.hasEnded
+        }
+        drain()
+        #expect(hasEnded && running.out == "code-3-\n", "\(running.out)")
+        let numbers = (1...100_000).map { "\($0)\n" }.joined()
+        let text = String(decoding: said, as: UTF8.self)
+        let isWhole = text.hasSuffix("." + numbers)
+        #expect(isWhole, "\(text.utf8.count) bytes, at the end \(text.suffix(40))")
+        #expect(!isLost)
     }
 
     /// A terminal takes what it has room for, and lets its writer wait for the rest.
