@@ -26,8 +26,15 @@ enum Relay {
     }
 
     private static func events(_ client: Stream, _ agent: Stream) -> [pollfd] {
-        // Only sides whose bytes can be passed on are listened to.
-        (agent.hasUnsent ? client.pollEvents.filter { $0.events & Int16(POLLOUT) != 0 } : client.pollEvents)
-            + (client.hasUnsent ? agent.pollEvents.filter { $0.events & Int16(POLLOUT) != 0 } : agent.pollEvents)
+        events(of: client, to: agent) + events(of: agent, to: client)
+    }
+
+    /// Only a side whose bytes can be passed on is listened to.
+    private static func events(of source: Stream, to target: Stream) -> [pollfd] {
+        guard target.hasUnsent else { return source.pollEvents }
+        return source.pollEvents.compactMap { event in
+            let rest = event.events & Int16(POLLOUT)
+            return rest == 0 ? nil : pollfd(fd: event.fd, events: rest, revents: 0)
+        }
     }
 }
