@@ -159,6 +159,38 @@ import Testing
         #expect(masters().contains(master))
     }
 
+    /// By one name two users mean two hosts; and another account means what its own configuration says.
+    @Test(arguments: ["user", "account"]) func aSecretIsNotToldToAnotherHostOfTheSameName(_ by: String) throws {
+        let other = try scene.lab.host("bench2")
+        let heard = "#!/bin/sh\ntee -a /tmp/heard | exec /usr/local/bin/semq.real \"$@\"\n"
+        let bring = """
+            scp -q "$(command -v semq)" root@bench2:/usr/local/bin/semq.real
+            printf '%s' '\(heard)' | ssh root@bench2 'cat >/usr/local/bin/semq; chmod 755 /usr/local/bin/semq'
+            """
+        let match = by == "user" ? "Match originalhost bench user root" : "Host bench"
+        let lines = "\(match)\n HostName bench2\n HostKeyAlias bench2\n"
+        let configure =
+            by == "user"
+            ? "printf '\(lines)' | cat - ~/.ssh/config >/tmp/new && cat /tmp/new >~/.ssh/config"
+            : """
+            rm -rf /home/lab/.ssh && cp -r ~/.ssh /home/lab/.ssh
+            printf '\(lines)' | cat - ~/.ssh/config | sed 's#/root/#/home/lab/#g' >/home/lab/.ssh/config
+            chown -R lab: /home/lab/.ssh
+            """
+        let made = try client.shell("set -e\n\(bring)\n\(configure)")
+        try #require(made.status == .exited(0), "\(made.err)")
+        let inner = "semq acquire -q --no-bootstrap root@bench:/tmp/c.queue -- true"
+        let command =
+            by == "user"
+            ? inner
+            : "cd /tmp && setpriv --reuid=lab --regid=lab --clear-groups env HOME=/home/lab \(inner)"
+        let result = try client.start(["semq", "acquire", "-q", "lab@bench:board.queue", "--", "sh", "-c", command])
+            .wait()
+        #expect(result.status == .exited(0), "\(result)")
+        let told = other.read("/tmp/heard")
+        #expect(told.contains("acquire ") && !told.contains("proof=") && !told.contains("held="), "\(told)")
+    }
+
     /// Two hosts have one address, each behind a way of its own.
     @Test func aSecretIsNotToldToAnotherHostOfTheSameAddress() throws {
         _ = try scene.lab.host("bench2")
