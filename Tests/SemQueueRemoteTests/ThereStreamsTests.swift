@@ -141,4 +141,17 @@ import Testing
         #expect(running.wait().status == .signaled(SIGTERM), "\(running.err)")
         #expect(scene.becomesFree())
     }
+
+    /// Of the messages of the semq there.
+    @Test func aReaderThatIsGone() throws {
+        let command = "trap '' PIPE; : >in; until [ -e go ]; do sleep 0.02; echo x >&2; done; (sleep 2 &) 2>&-; exit 3"
+        let reader = "until [ -e /tmp/gone ]; do sleep 0.02; done; exec <&-"
+        let line = "semq acquire --there --lease 5 \(Self.queue) -- bash -c \"\(command)\" 2> >(\(reader)); echo $?"
+        let running = try one.start(["bash", "-c", line])
+        #expect(Event.happens { scene.bench.exists("/home/lab/in") })
+        _ = try one.shell(": >/tmp/gone")
+        try go()
+        #expect(Event.happens { running.out == "3\n" }, "\(running.out)")
+        #expect(scene.becomesFree(within: 10))
+    }
 }
