@@ -1,6 +1,8 @@
 #define _GNU_SOURCE
 #include "CSemQueue.h"
 
+#include "keeper.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -47,7 +49,12 @@ int semq_argument_count(void) { return argument_count; }
 
 const char *semq_argument(int index) { return argument_values[index]; }
 
-int semq_fork(void) { return fork(); }
+int semq_fork(void) {
+    semq_keepers_prepare();
+    int parent = getpid(), child = fork();
+    if (child == 0) semq_keepers_forked_by(parent);
+    return child;
+}
 
 // After vfork(2) the child shares our memory until it executes: nothing but calls and `failure` is touched.
 static int spawn(
@@ -90,9 +97,26 @@ int semq_spawn(
     return spawn(pid, program, arguments, environ, false, in, out, err, third, ignored, count);
 }
 
+struct link_order {
+    struct semq_keeper_order order;  // the first, so that one is the other
+    const char *program;
+    char *const *arguments, *const *environment;
+    bool leads;
+    int in, out, err, third;
+    const int *ignored;
+    int count;
+};
+
+static int spawn_ordered(const struct semq_keeper_order *order, int *pid) {
+    const struct link_order *link = (const struct link_order *)order;
+    return spawn(
+        pid, link->program, link->arguments, link->environment, link->leads, link->in, link->out, link->err, link->third,
+        link->ignored, link->count);
+}
+
 int semq_spawn_link(
-    int *pid, const char *program, char *const arguments[], const char *mark, bool leads, int in, int out, int err, int third,
-    const int *ignored, int count) {
+    struct semq_link *link, const char *program, char *const arguments[], const char *mark, bool leads, bool kept, int in,
+    int out, int err, int third, const int *ignored, int count) {
     size_t variables = 0, name = strcspn(mark, "=") + 1;
     while (environ[variables]) variables++;
     const char **environment = malloc((variables + 3) * sizeof *environment);
@@ -104,7 +128,23 @@ int semq_spawn_link(
     for (char **variable = environ; *variable; variable++)
         if (strncmp(*variable, mark, name) != 0) environment[next++] = *variable;
     environment[next] = NULL;
-    int error = spawn(pid, program, arguments, (char *const *)environment, leads, in, out, err, third, ignored, count);
+    struct link_order order = {
+        .order = {spawn_ordered},
+        .program = program,
+        .arguments = arguments,
+        .environment = (char *const *)environment,
+        .leads = leads,
+        .in = in,
+        .out = out,
+        .err = err,
+        .third = third,
+        .ignored = ignored,
+        .count = count};
+    int error = kept && leads ? semq_keeper_start(&order.order, link) : -1;
+    if (error < 0) {
+        *link = (struct semq_link){0};
+        error = spawn_ordered(&order.order, &link->pid);
+    }
     free(environment);
     return error;
 }
@@ -114,13 +154,20 @@ void semq_await_end(int pid) {
     while (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT) != 0 && errno == EINTR) continue;
 }
 
-int semq_link_end(int pid, bool leads, int *status) {
+static int child_end(int pid, bool leads, int *status) {
     siginfo_t info = {0};
     if (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT | WNOHANG) != 0) return -1;
     if (info.si_pid == 0) return 0;
     // The number is its own, and its group's, until it is reaped.
     if (leads) kill(-pid, SIGKILL);
     return waitpid(pid, status, 0) == pid ? 1 : -1;
+}
+
+int semq_link_end(const struct semq_link *link, bool leads, int *status, bool *is_gone) {
+    if (link->keeper) return semq_keeper_end(link, status, is_gone);
+    int result = child_end(link->pid, leads, status);
+    *is_gone = result != 0;
+    return result;
 }
 
 // Whether a process has ended, or has an environment without a single variable.

@@ -66,6 +66,23 @@ import Testing
         #expect(result == .init(status: .exited(0), out: "y\n141\n", err: ""))
     }
 
+    /// What semq has to say is not worth the command's exit code.
+    @Test(arguments: [false, true]) func aReaderOfMessagesThatIsGoneEndsNobody(waits: Bool) throws {
+        let sandbox = try Sandbox()
+        try #require(sandbox.semq("acquire", "-q", "q", "--", "true").status == .exited(0))
+        let holder = waits ? try sandbox.holding("q") : nil
+        let left = "until [ -e told ]; do sleep 0.02; done"
+        let command = "trap '' PIPE; : > in; until [ -e gone ]; do sleep 0.02; done; (\(left)) & exit 3"
+        let reader = "until [ -e in ]; do sleep 0.02; done; exec <&-; : > gone"
+        let running = try sandbox.startingShell("semq acquire q -- bash -c \"\(command)\" 2> >(\(reader)); echo $?")
+        if waits { #expect(sandbox.queue("q") { !$0.waiting.isEmpty }) }
+        holder?.stop()
+        // Then `semq` says so, too, or would.
+        #expect(sandbox.queue("q") { $0.holders.first?.remark?.contains("still runs") == true || running.hasEnded })
+        try sandbox.write("told", "")
+        #expect(running.wait().out == "3\n")
+    }
+
     @Test func theReaderOfAPipeSeesItsEndWhenTheCommandClosesIt() throws {
         let sandbox = try Sandbox()
         try sandbox.gate("go")

@@ -81,12 +81,114 @@ import Testing
         try scene.bench.resetConnections()
         #expect(Scene.comesToBe { Set(processes("sleep")).subtracting(before).count >= 1 }, "\(turn.said)")
         let guardian = try turn.guardian
-        #expect(Scene.comesToBe { !Set(Processes.children(of: guardian)).isDisjoint(with: processes("sleep")) })
+        // They are their keeper's, and not the guardian's.
+        #expect(
+            Scene.comesToBe {
+                let keepers = Processes.children(of: guardian).filter { Processes.name($0) == "semq-keeper" }
+                return !Set(keepers.flatMap(Processes.children)).isDisjoint(with: processes("sleep"))
+            })
         let daemons = Set(processes("sleep"))
         kill(try turn.front, SIGTERM)
         #expect(turn.running.wait().status != .exited(0))
         #expect(!turn.says("still runs"), "\(turn.said)")
         #expect(daemons.isSubset(of: processes("sleep")))
+    }
+
+    /// A master of `ssh`'s writes over its environment, by which it would be known.
+    @Test(arguments: ["session", "tree", "told to end"]) func aMasterThatALinkHasStarted(_ how: String) throws {
+        let config = """
+            Host hop
+             HostName gate
+             User root
+             ControlMaster auto
+             ControlPath ~/.ssh/m-%C
+             ControlPersist 600
+            Host behind
+             HostName bench
+             User lab
+             ProxyCommand ssh -W %h:%p hop
+            """
+        let made = try client.shell("cat >>~/.ssh/config <<'end'\n\(config)\nend")
+        try #require(made.status == .exited(0))
+        func masters() -> [pid_t] {
+            ((try? client.processes()) ?? []).filter { $0.words.joined().contains("[mux]") && $0.state != "Z" }.map(
+                \.pid)
+        }
+        let words = ["--until", how == "told to end" ? "tree" : how, "--lease", "20", "behind:board.queue"]
+        let turn = try scene.start("a", on: client, words: words, manners: "")
+        try #require(Event.happens { turn.isIn }, "\(turn.said)")
+        // The first is from before the command; the link that is made anew starts one of its own.
+        for master in masters() { kill(master, SIGKILL) }
+        #expect(Event.happens { turn.says("connected again") }, "\(turn.said)")
+        let master = try #require(masters().first)
+        let user = try client.start(["ssh", "hop", "echo in; until [ -e left ]; do sleep 0.05; done; echo lived"])
+        #expect(Event.happens { user.out == "in\n" }, "\(user.err)")
+        if how == "told to end" { kill(try turn.front, SIGTERM) } else { try turn.leave() }
+        let status = turn.running.wait().status
+        #expect(how == "told to end" ? status != .exited(0) : status == .exited(0), "\(turn.said)")
+        #expect(!turn.says("still runs"), "\(turn.said)")
+        #expect(masters().contains(master))
+        _ = try gate.shell("touch left")
+        #expect(user.wait().out == "in\nlived\n")
+        // It is init's now, and nobody keeps it.
+        #expect(Scene.comesToBe { ((try? client.processes()) ?? []).allSatisfy { $0.name != "semq-keeper" } })
+    }
+
+    /// The guardian is killed: its links' keepers are known to `semq`, and what is below them.
+    @Test func aMasterIsKnownWhenTheGuardianIsKilled() throws {
+        let config =
+            "Host hop\n HostName gate\n User root\n ControlMaster auto\n ControlPath ~/.ssh/m-%C\n ControlPersist 600\n"
+            + "Host behind\n HostName bench\n User lab\n ProxyCommand ssh -W %h:%p hop\n"
+        let made = try client.shell("cat >>~/.ssh/config <<'end'\n\(config)end")
+        try #require(made.status == .exited(0))
+        func masters() -> [pid_t] {
+            ((try? client.processes()) ?? []).filter { $0.words.joined().contains("[mux]") && $0.state != "Z" }.map(
+                \.pid)
+        }
+        let turn = try scene.start(
+            "a", on: client, words: ["--until", "tree", "--lease", "20", "behind:board.queue"], manners: "")
+        try #require(Event.happens { turn.isIn }, "\(turn.said)")
+        for master in masters() { kill(master, SIGKILL) }
+        #expect(Event.happens { turn.says("connected again") }, "\(turn.said)")
+        let master = try #require(masters().first)
+        let guardian = try turn.guardian
+        kill(guardian, SIGKILL)
+        #expect(Event.happens { Machine.state(of: guardian) == nil })
+        try turn.leave()
+        #expect(turn.running.wait().status == .exited(0), "\(turn.said)")
+        #expect(masters().contains(master))
+    }
+
+    /// By one name two users mean two hosts; and another account means what its own configuration says.
+    @Test(arguments: ["user", "account"]) func aSecretIsNotToldToAnotherHostOfTheSameName(_ by: String) throws {
+        let other = try scene.lab.host("bench2")
+        let heard = "#!/bin/sh\ntee -a /tmp/heard | exec /usr/local/bin/semq.real \"$@\"\n"
+        let bring = """
+            scp -q "$(command -v semq)" root@bench2:/usr/local/bin/semq.real
+            printf '%s' '\(heard)' | ssh root@bench2 'cat >/usr/local/bin/semq; chmod 755 /usr/local/bin/semq'
+            """
+        let match = by == "user" ? "Match originalhost bench user root" : "Host bench"
+        let lines = "\(match)\n HostName bench2\n HostKeyAlias bench2\n"
+        let configure =
+            by == "user"
+            ? "printf '\(lines)' | cat - ~/.ssh/config >/tmp/new && cat /tmp/new >~/.ssh/config"
+            : """
+            rm -rf /home/lab/.ssh && cp -r ~/.ssh /home/lab/.ssh
+            printf '\(lines)' | cat - ~/.ssh/config | sed 's#/root/#/home/lab/#g' >/home/lab/.ssh/config
+            chown -R lab: /home/lab/.ssh
+            """
+        let made = try client.shell("set -e\n\(bring)\n\(configure)")
+        try #require(made.status == .exited(0), "\(made.err)")
+        let inner = "semq acquire -q --no-bootstrap root@bench:/tmp/c.queue -- true"
+        let command =
+            by == "user"
+            ? inner
+            : "cd /tmp && setpriv --reuid=lab --regid=lab --clear-groups env HOME=/home/lab \(inner)"
+        let result = try client.start(["semq", "acquire", "-q", "lab@bench:board.queue", "--", "sh", "-c", command])
+            .wait()
+        #expect(result.status == .exited(0), "\(result)")
+        let told = other.read("/tmp/heard")
+        #expect(told.contains("acquire ") && !told.contains("proof=") && !told.contains("held="), "\(told)")
     }
 
     /// Two hosts have one address, each behind a way of its own.

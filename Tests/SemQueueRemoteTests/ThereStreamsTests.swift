@@ -182,4 +182,71 @@ import Testing
         #expect(terminal.sees("the end"), "\(terminal.everything.suffix(300))")
         #expect(terminal.wait() == .exited(0))
     }
+
+    /// Nobody takes what the command has printed, and it has ended.
+    @Test(arguments: [SIGINT, SIGTERM, SIGHUP]) func aSignalWhileNobodyReads(_ signal: Int32) throws {
+        let line = "mkfifo /tmp/p; sleep 1000 </tmp/p & exec \(Self.semq) sh -c 'seq 30000; : >end' >/tmp/p"
+        let running = try one.start(["bash", "-c", line])
+        #expect(Event.happens { scene.bench.exists("/home/lab/end") }, "\(running.err)")
+        #expect(Scene.comesToBe { (try? scene.status().isFree) == true })
+        // What was told before the end was known is the command's, and that is known a moment later.
+        let semq = try #require(
+            try one.processes().first { $0.words.prefix(3) == ["semq", "acquire", "--there"] }?.pid)
+        let ends = Scene.comesToBe {
+            kill(semq, signal)
+            return Machine.state(of: semq) == nil || Machine.state(of: semq) == "Z"
+        }
+        #expect(ends)
+        running.send(SIGKILL)
+        for process in try one.processes() where process.words == ["sleep", "1000"] { kill(process.pid, SIGKILL) }
+        #expect(Scene.comesToBe { (try? scene.agents().isEmpty) == true })
+    }
+
+    /// It is said what becomes of it, and the second one ends semq; also before anybody knows of the cut.
+    @Test(arguments: [SIGINT, SIGTERM], [false, true]) func signalsWhileCutOff(_ signal: Int32, isKnown: Bool) throws {
+        let words = [
+            "semq", "acquire", "--there", "--lease", isKnown ? "20" : "60", Self.queue, "--", "sh", "-c",
+            "echo in; exec sleep 1000",
+        ]
+        let running = try one.start(words)
+        #expect(Event.happens { running.out == "in\n" }, "\(running.err)")
+        try scene.bench.drop()
+        if isKnown { #expect(Event.happens { running.err.contains("the connection is lost") }, "\(running.err)") }
+        let semq = try #require(running.inside)
+        kill(semq, signal)
+        #expect(Event.happens { running.err.contains("is passed on when the connection is back") }, "\(running.err)")
+        #expect(!running.hasEnded)
+        kill(semq, signal)
+        let result = running.wait()
+        #expect(result.status == .signaled(signal), "\(result)")
+        #expect(result.err.hasSuffix("the command there is ended when its lease is over\n"), "\(result)")
+    }
+
+    @Test func aSignalOfATimeWithoutConnectionIsPassedOn() throws {
+        let words = [
+            "semq", "acquire", "--there", "--lease", "20", Self.queue, "--", "sh", "-c", "echo in; exec sleep 1000",
+        ]
+        let running = try one.start(words)
+        #expect(Event.happens { running.out == "in\n" }, "\(running.err)")
+        try scene.bench.drop()
+        #expect(Event.happens { running.err.contains("the connection is lost") }, "\(running.err)")
+        kill(try #require(running.inside), SIGTERM)
+        #expect(Event.happens { running.err.contains("is passed on when the connection is back") }, "\(running.err)")
+        try scene.bench.heal()
+        #expect(running.wait().status == .signaled(SIGTERM), "\(running.err)")
+        #expect(scene.becomesFree())
+    }
+
+    /// Of the messages of the semq there.
+    @Test func aReaderThatIsGone() throws {
+        let command = "trap '' PIPE; : >in; until [ -e go ]; do sleep 0.02; echo x >&2; done; (sleep 2 &) 2>&-; exit 3"
+        let reader = "until [ -e /tmp/gone ]; do sleep 0.02; done; exec <&-"
+        let line = "semq acquire --there --lease 5 \(Self.queue) -- bash -c \"\(command)\" 2> >(\(reader)); echo $?"
+        let running = try one.start(["bash", "-c", line])
+        #expect(Event.happens { scene.bench.exists("/home/lab/in") })
+        _ = try one.shell(": >/tmp/gone")
+        try go()
+        #expect(Event.happens { running.out == "3\n" }, "\(running.out)")
+        #expect(scene.becomesFree(within: 10))
+    }
 }

@@ -100,10 +100,38 @@ import Testing
         #expect(!HostIdentity(name: "a", program: ["a"]).isSame(as: HostIdentity(name: "b", program: ["b"])))
     }
 
+    /// For one user a name may be another host's.
+    @Test func byTheUser() throws {
+        let ssh = try configured(
+            "Match originalhost bench user root\n HostName 10.9.9.8\nHost bench\n HostName 10.9.9.9\nHost plain\n User x\n"
+        )
+        func identity(_ name: String, _ user: String?) -> HostIdentity {
+            HostIdentity(name: name, user: user, program: ssh)
+        }
+        #expect(!identity("bench", "lab").isSame(as: identity("bench", "root")))
+        #expect(!identity("bench", "root").isSame(as: identity("bench", "lab")))
+        #expect(identity("bench", "lab").isSame(as: identity("bench", "ann")))
+        #expect(identity("bench", "root").isSame(as: identity("bench", "root")))
+        #expect(identity("plain", "root").isSame(as: identity("plain", nil)))
+        // An older semq doesn't tell the user.
+        func older(_ name: String) -> HostIdentity { HostIdentity(word: identity(name, "lab").olderWord) }
+        #expect(!older("bench").isSame(as: identity("bench", "root")))
+        #expect(
+            older("plain").isSame(as: identity("plain", "root")) && older("plain").isSame(as: identity("plain", nil)))
+    }
+
+    /// Its configuration says what a name means.
+    @Test(arguments: ["bench|ssh|lab|\(getuid() + 1)", "bench|ssh||", "bench|ssh|lab|x", "bench|ssh|lab"])
+    func byTheAccount(_ word: String) {
+        #expect(!HostIdentity(word: word).isSame(as: HostIdentity(name: "bench", user: "lab")))
+        #expect(HostIdentity(word: "bench|ssh|lab|\(getuid())").isSame(as: HostIdentity(name: "bench", user: "lab")))
+    }
+
     @Test func comesBackAsItWent() {
-        #expect(HostIdentity(name: "bench:2222").word == "bench:2222")
-        #expect(HostIdentity(name: "bench", program: ["ssh"]).word == "bench")
-        let identity = HostIdentity(name: "bench", program: ["ssh", "-F", "/a/100%|x", "-o", "X=y"])
+        #expect(HostIdentity(name: "bench:2222").olderWord == "bench:2222")
+        #expect(HostIdentity(name: "bench", user: "lab", program: ["ssh"]).olderWord == "bench")
+        #expect(HostIdentity(word: "bench").word == "bench")
+        let identity = HostIdentity(name: "bench", user: "a|b c", program: ["ssh", "-F", "/a/100%|x", "-o", "X=y"])
         #expect(HostIdentity(word: identity.word) == identity)
         #expect(!identity.word.contains { $0 == " " || $0 == "/" || $0 == "\n" })
     }

@@ -26,6 +26,16 @@ import Testing
         #expect(Nesting(environment: nesting.environment, secrets: "\n11 5 aa\nx y z -\n13 5 cc -") == nesting)
     }
 
+    /// An older semq passes the line over that it doesn't know.
+    @Test func theHostGoesInAWordThatOlderOnesRead() {
+        let host = HostIdentity(name: "bench", user: "lab")
+        let nesting = Nesting(permits: [
+            .init(queue: 17, ticket: Ticket(priority: 0, number: 2), token: 5, secret: "aa", host: host.word)
+        ])
+        #expect(nesting.secrets == "11 5 aa bench\n11 5 \(host.word)")
+        #expect(Nesting(environment: nesting.environment, secrets: nesting.secrets) == nesting)
+    }
+
     /// And of those of older ones, which don't say who keeps them.
     @Test func aHostIsToldOfItsOwn() {
         let ticket = Ticket(priority: 0, number: 2)

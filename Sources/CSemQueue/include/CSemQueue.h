@@ -55,17 +55,32 @@ const char *semq_argument(int index);
 int semq_spawn(
     int *pid, const char *program, char *const arguments[], int in, int out, int err, int third, const int *ignored, int count);
 
+/// A program that carries a link.
+struct semq_link {
+    int pid;
+    /// Our child, whose child the program is; 0: the program is our own.
+    int keeper;
+    int place;
+};
+
 /// The same for one that carries a link.
 ///
 /// - mark: `NAME=VALUE`, in its environment and in that of all it starts.
 /// - leads: a session of its own. Nobody is there whom it could ask.
+/// - kept: one that leads is below a keeper, a subreaper of its own that gets all that it leaves, and stays as long as
+///   there is any. SIGUSR1 tells the keeper to end the program's group, SIGCONT to let the program go on. It ends when its
+///   parent has, and whoever that was forked by; then what it kept is init's. Where there is no room for one, the program
+///   is started without.
 int semq_spawn_link(
-    int *pid, const char *program, char *const arguments[], const char *mark, bool leads, int in, int out, int err, int third,
-    const int *ignored, int count);
+    struct semq_link *link, const char *program, char *const arguments[], const char *mark, bool leads, bool kept, int in,
+    int out, int err, int third, const int *ignored, int count);
 
-/// Learns the end of one: 1 and its status, as waitpid(2) tells it; 0 while it runs; -1 where it is no child of ours (any
-/// more). What a leader leaves in its group is killed.
-int semq_link_end(int pid, bool leads, int *status);
+/// Learns the end of one: 1 and its status, as waitpid(2) tells it; 0 while it runs; -1 where nobody can be asked. What a
+/// leader leaves in its group is killed. Then no child of ours need be gone: its keeper is there as long as anything is left.
+int semq_link_end(const struct semq_link *link, bool leads, int *status, bool *is_gone);
+
+/// Whether a process is a keeper of ours, or of one that was forked from us.
+bool semq_is_keeper(int pid);
 
 /// Waits until a child has ended; it isn't reaped.
 void semq_await_end(int pid);

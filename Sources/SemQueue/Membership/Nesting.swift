@@ -37,14 +37,15 @@ package struct Nesting: Equatable, Sendable {
 
     /// What doesn't parse is left out: it can't be verified either.
     package init(environment: String?, secrets: String? = nil) {
-        let proofs = (secrets ?? "").split(separator: "\n").compactMap { line -> Held? in
-            let words = line.split(separator: " ")
+        let lines = (secrets ?? "").split(separator: "\n").map { $0.split(separator: " ") }
+        let proofs = lines.compactMap { words -> Held? in
             guard words.count == 4, let queue = UInt64(words[0], radix: 16), let token = Int64(words[1]) else {
                 return nil
             }
             return Held(
                 queue: queue, ticket: Ticket(priority: 0, number: 0), token: token, secret: String(words[2]),
-                host: words[3] == "-" ? nil : String(words[3]))
+                host: words[3] == "-"
+                    ? nil : String(lines.first { $0.count == 3 && $0[..<2] == words[..<2] }?[2] ?? words[3]))
         }
         permits = (environment ?? "").split(separator: "\n").compactMap { line in
             let words = line.split(separator: " ")
@@ -64,9 +65,15 @@ package struct Nesting: Equatable, Sendable {
             .joined(by: "\n")
     }
 
+    /// A line of four words for each, as older `semq`s read it, and then one of three, which those pass over, with all of the
+    /// host's identity.
     package var secrets: String {
-        permits.compactMap { held in
-            held.secret.map { "\(String(held.queue, radix: 16)) \(held.token) \($0) \(held.host ?? "-")" }
+        permits.flatMap { held -> [String] in
+            guard let secret = held.secret else { return [] }
+            let turn = "\(String(held.queue, radix: 16)) \(held.token)"
+            let host = held.host.map(HostIdentity.init(word:))
+            let line = "\(turn) \(secret) \(host?.olderWord ?? "-")"
+            return [line] + (host.flatMap { $0.account == nil ? nil : "\(turn) \($0.word)" }.map { [$0] } ?? [])
         }.joined(by: "\n")
     }
 

@@ -1,37 +1,53 @@
 internal import Glibc
 internal import SSHTransport
 
-/// A host as this side names it, handed down with permits: its name, and the program that looks it up, for which another
-/// host may have the same name.
+/// A host as this side names it, handed down with permits: its name, and what decides which host that is. For another
+/// program that looks it up, another account's configuration, or a `Match user` there, the same name may be another host's.
 struct HostIdentity: Hashable {
     /// Without the user.
     let name: String
+    /// The user there, where one was named.
+    let user: String?
     /// The words of `--rsh`; else `ssh`, whose configuration we follow.
     let program: [String]
+    /// Whose configuration it is, here: ssh(1) takes that of the process's user, wherever HOME points. Nil where an older
+    /// `semq` has handed it down, which tells neither this nor the user.
+    let account: UInt32?
 
+    /// As this process names it.
     /// - Parameter program: nil where none was chosen by hand.
-    init(name: String, program: [String]? = nil) {
+    init(name: String, user: String? = nil, program: [String]? = nil) {
         self.name = name
+        self.user = user
         self.program = Self.fromAnywhere(program ?? Self.usual)
+        account = getuid()
     }
 
     private static let usual = ["ssh"]
 
     // MARK: a word
 
-    /// For the environment. An older `semq` writes the name alone, and one that knows names alone takes it for that of no host, unless it is a name alone.
+    /// All of it, in one word.
     var word: String {
+        guard let account else { return olderWord }
+        return "\(name)|\(Self.escaped(program.joined(by: " ")))|\(Self.escaped(user ?? ""))|\(account)"
+    }
+
+    /// As older `semq`s write and read it: the name alone, or with the program. One that knows names alone takes it for that
+    /// of no host, unless it is a name alone.
+    var olderWord: String {
         guard program != Self.usual else { return name }
         return "\(name)|\(Self.escaped(program.joined(by: " ")))"
     }
 
     init(word: String) {
-        let parts = word.split(separator: "|", maxSplits: 1, omittingEmptySubsequences: false)
-        name = String(parts[0])
-        program =
-            parts.count < 2
-            ? Self.usual
-            : Hexadecimal.unescape(Array(parts[1].utf8)[...]).split(separator: " ").map(String.init)
+        let parts = word.split(separator: "|", maxSplits: 3, omittingEmptySubsequences: false).map(String.init)
+        func unescaped(_ part: String) -> String { Hexadecimal.unescape(Array(part.utf8)[...]) }
+        name = parts[0]
+        program = parts.count < 2 ? Self.usual : unescaped(parts[1]).split(separator: " ").map(String.init)
+        user = parts.count < 4 || parts[2].isEmpty ? nil : unescaped(parts[2])
+        // Of a word that isn't whole no account is the same.
+        account = parts.count < 3 ? nil : parts.count < 4 ? .max : UInt32(parts[3]) ?? .max
     }
 
     private static func escaped(_ text: String) -> String {
@@ -70,24 +86,34 @@ struct HostIdentity: Hashable {
     /// compared, and never run.
     /// - Parameter own: as this process itself reaches it.
     func isSame(as own: HostIdentity) -> Bool {
-        if self == own { return true }
-        guard program == own.program else {
+        if account != nil, self == own { return true }
+        // What another account's configuration says isn't known here.
+        guard account == nil || account == own.account else { return false }
+        guard program == own.program, tells else {
             // Two that look names up in ways of their own may find two hosts. Of any other program that isn't known, and it
-            // is believed to mean by a name what ssh does.
+            // is believed to mean by a name what ssh does, whoever the user is.
             return name == own.name && !(tells && own.tells) && !program.joined().isEmpty
         }
-        guard let one = configuration, let two = own.configuration else { return false }
-        return one.way == two.way || Self.haveOneKey(one, two)
+        guard let two = own.configuration(of: own.user) else { return false }
+        // Which user an older `semq` has named isn't known: then it must be one host for each.
+        let users = account == nil ? [own.user, nil, Self.nobody] : [user]
+        return users.allSatisfy { user in
+            guard let one = configuration(of: user) else { return false }
+            return one.way == two.way || Self.haveOneKey(one, two)
+        }
     }
+
+    /// Whom no configuration names.
+    private static let nobody = "semq-asks-for-anybody"
 
     /// Whether the program can say what its names mean.
     private var tells: Bool { program.first?.split(separator: "/").last == "ssh" }
 
-    private var configuration: SSHConfiguration? {
+    private func configuration(of user: String?) -> SSHConfiguration? {
         guard tells, case .remote(let address, _)? = try? Address("ssh://\(name)/x")
         else { return nil }
         return try? SSHConfiguration.resolve(
-            SSHDestination(host: address.name, port: address.port), program: program)
+            SSHDestination(host: address.name, user: user, port: address.port), program: program)
     }
 
     /// Whether whoever is verified as one of them is the other. Two ways to one name have one set of keys: which host

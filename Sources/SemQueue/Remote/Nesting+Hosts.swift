@@ -20,13 +20,25 @@ extension RemoteSemaphore {
     /// - Throws: ``SemaphoreError`` where a holder is such a one.
     func checkNotAround(_ ticket: Ticket, token: Int64) throws(SemaphoreError) {
         guard let held = options.held.held(by: ticket, token: token), held.isVerifiable else { return }
-        let around = held.host.map(HostIdentity.init(word:))
-        let there = around.map { "on the host \($0.name)" } ?? "as a file on this host"
-        let isByProgram = around?.name == host.identity.name
+        let own = host.identity
         throw SemaphoreError(
             .permission,
-            "\(name): is held by a command around this one, which has named it \(there)"
-                + (isByProgram ? ", by way of \(around!.program.joined(by: " "))" : "") + "; name it as that did")
+            "\(name): is held by a command around this one, which has named it \(Self.around(held, unlike: own))")
+    }
+
+    /// How it was named, and what is to be done now.
+    private static func around(_ held: Nesting.Held, unlike own: HostIdentity) -> String {
+        let sameAgain = "; name it as that did"
+        guard let around = held.host.map(HostIdentity.init(word:)) else { return "as a file on this host" + sameAgain }
+        let there = "on the host \(around.user.map { "\($0)@" } ?? "")\(around.name)"
+        if let account = around.account, account != own.account {
+            return
+                "\(there), from another account here (uid \(account)), for which that may be another host; "
+                + "name it from that account"
+        }
+        guard around.name == own.name else { return "on the host \(around.name)" + sameAgain }
+        return there + (around.program == own.program ? "" : ", by way of \(around.program.joined(by: " "))")
+            + sameAgain
     }
 
     /// The same of all holders, before somebody else waits in our place. Asks the host where there is a permit of which

@@ -28,9 +28,9 @@ final class ProgramCarrier: LinkCarrier {
         let ignored = Self.ignored + (mayAsk ? Self.ignoredAtTerminal.filter { $0 != SIGTSTP || isOurs } : [])
         var started: Carriers.Program?
         let descriptor = isOurs ? turn?.descriptor ?? -1 : -1
-        let error = Carriers.start(leads: !mayAsk, &started) { pid, mark in
+        let error = Carriers.start(leads: !mayAsk, &started) { link, mark, isKept in
             semq_spawn_link(
-                &pid, words[0], &arguments, mark, !mayAsk, ends.input.far, ends.output.far, ends.errors.far,
+                &link, words[0], &arguments, mark, !mayAsk, isKept, ends.input.far, ends.output.far, ends.errors.far,
                 descriptor, ignored, Int32(ignored.count))
         }
         ends.closeFar()

@@ -214,8 +214,10 @@ package final class RemoteHost: Sendable {
     }
 
     var identity: HostIdentity {
-        let alone = name.lastIndex(of: "@").map { String(name[name.index(after: $0)...]) } ?? name
-        return HostIdentity(name: alone, program: agent.shell.chosen)
+        let at = name.lastIndex(of: "@")
+        return HostIdentity(
+            name: at.map { String(name[name.index(after: $0)...]) } ?? name, user: at.map { String(name[..<$0]) },
+            program: agent.shell.chosen)
     }
 
     var hasIdle: Bool { idle.withLock { !$0.isEmpty(at: .sinceBoot()) } }

@@ -18,6 +18,10 @@ struct RemoteStreams {
     private var isAccepted = false
     /// After a cut, until it is known what the other side has.
     private var sendsAgain = false
+    /// Signals of a time without a connection, to be passed on by the next.
+    private var held: [Int32] = []
+    /// One that ends a program, for which no receipt has come: long before a connection is known to be cut it may be.
+    private var unheard: (number: Int64, name: String, at: Duration, isTold: Bool)?
 
     init(input: InputThread, output: OutputThread, signals: [Int32], descriptor: Int32) {
         (self.input, self.output, self.signals, self.descriptor) = (input, output, signals, descriptor)
@@ -31,6 +35,12 @@ struct RemoteStreams {
             var place = pollfd(fd: STDERR_FILENO, events: Int16(POLLOUT), revents: 0)
             if poll(&place, 1, 0) == 1, place.revents & Int16(POLLOUT) != 0 { tell(news) }
         }
+        /// - Returns: how to end for their sake.
+        func takeSignals() -> RemoteRun.End? {
+            guard let end = readSignals(session, name, say) else { return nil }
+            _ = session.farewell(within: .seconds(1))
+            return end
+        }
         while true {
             write(session)
             if let ended, unwritten.isEmpty {
@@ -40,14 +50,13 @@ struct RemoteStreams {
             let taken = window.taken
             session.resumption = { [("n", "\(taken)")] }
             if wantsInput(session) { input.ask() }
-            let event = session.next(alarm, within: .seconds(5), or: pollEvents(session))
+            let event = session.next(
+                alarm, within: unheard == nil ? .seconds(5) : Self.patience, or: pollEvents(session))
             if wantsInput(session) { readInput(session) }
-            if !session.isCut {
-                readSignals(session) {
-                    say(
-                        "\(name): Ctrl-Z stops nothing here, since the lease must be renewed; Ctrl-C ends the command there"
-                    )
-                }
+            if let end = takeSignals() { return end }
+            if !session.isCut, let signal = unheard, !signal.isTold, .sinceBoot() - signal.at >= Self.patience {
+                unheard?.isTold = true
+                say("\(name): no answer yet; \(Self.prospect(of: signal.name))")
             }
             switch event {
             case nil: break
@@ -60,7 +69,9 @@ struct RemoteStreams {
                 while !unwritten.isEmpty, !alarm.isRung {
                     write(session)
                     awaitDescriptors(
-                        [pollfd(fd: output.descriptor, events: Int16(POLLIN), revents: 0)], alarm, .seconds(1))
+                        [output.descriptor, descriptor].map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) },
+                        alarm, .seconds(1))
+                    if let end = takeSignals() { return end }
                 }
                 return ended!
             case .ended(let end):
@@ -92,8 +103,7 @@ struct RemoteStreams {
     }
 
     private func pollEvents(_ session: LeasedConversation) -> [pollfd] {
-        var events: [pollfd] = []
-        if !session.isCut { events.append(pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)) }
+        var events = [pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)]
         if wantsInput(session) {
             events.append(pollfd(fd: input.descriptor, events: Int16(POLLIN), revents: 0))
         }
@@ -111,6 +121,7 @@ struct RemoteStreams {
         case "have":
             let number = message.integer("n") ?? 0
             window.delivered(upTo: number)
+            if let signal = unheard, number >= signal.number { unheard = nil }
             if sendsAgain { for message in window.again(after: number) { session.send(message) } }
             sendsAgain = false
         case "out" where window.accepts(message): unwritten.append((STDOUT_FILENO, message.body))
@@ -166,16 +177,56 @@ struct RemoteStreams {
         }
     }
 
-    private mutating func readSignals(_ session: LeasedConversation, _ refuseToStop: () -> Void) {
+    /// Passes on what has come, or keeps it until there is a connection again.
+    /// - Returns: how this process is to end: by one that ends it, where the command has ended and its output is taken by
+    ///   nobody, or by a second such without a connection.
+    private mutating func readSignals(
+        _ session: LeasedConversation, _ name: String, _ say: (String) -> Void
+    ) -> RemoteRun.End? {
+        func pass(_ number: Int32) {
+            let message = window.number("signal", [("number", "\(number)")])
+            session.send(message)
+            if unheard == nil, let name = Self.deadly[number] {
+                unheard = (message.integer("n") ?? 0, name, .sinceBoot(), isTold: false)
+            }
+        }
+        if !session.isCut {
+            for number in held { pass(number) }
+            held = []
+        }
         var fromProcess = false
         var sender: Int32 = 0
         while case let number = semq_wait_signal(signals, Int32(signals.count), 0, &fromProcess, &sender), number > 0 {
-            if number == SIGTSTP {
+            let deadly = Self.deadly[number]
+            switch (number, ended, session.isCut) {
+            case (SIGTSTP, _, _):
                 Carriers.goOn()
-                refuseToStop()
-            } else {
-                session.send(window.number("signal", [("number", "\(number)")]))
+                say(
+                    "\(name): Ctrl-Z stops nothing here, since the lease must be renewed; Ctrl-C ends the command there"
+                )
+            case (_, .some, _): if deadly != nil { return .signaled(number) }
+            case (_, nil, let isCut):
+                let isTold = unheard?.isTold == true || held.contains { Self.deadly[$0] != nil }
+                if deadly != nil, isTold {
+                    say("\(name): left without a connection; the command there is ended when its lease is over")
+                    return .signaled(number)
+                }
+                guard isCut else {
+                    pass(number)
+                    continue
+                }
+                held.append(number)
+                if let deadly { say("\(name): no connection; \(Self.prospect(of: deadly))") }
             }
         }
+        return nil
     }
+
+    private static func prospect(of signal: String) -> String {
+        "\(signal) is passed on when the connection is back; once more, and semq ends here, and the command there when its "
+            + "lease is over"
+    }
+
+    private static let patience = Duration.seconds(2)
+    private static let deadly = [SIGHUP: "SIGHUP", SIGINT: "SIGINT", SIGQUIT: "SIGQUIT", SIGTERM: "SIGTERM"]
 }

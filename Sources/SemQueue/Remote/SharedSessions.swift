@@ -117,16 +117,16 @@ final class SessionCarrier: LinkCarrier, Sendable {
     private func bySSH(
         _ target: Address.Host, _ command: String, _ ends: Link.Ends, _ why: SSHError, _ shares: Bool?
     ) -> Int32 {
-        var pid: Int32 = 0
         let ssh = SSHProgram(["ssh"], to: target)
         let sharing = shares.map { $0 ? SSHProgram.Sharing.host : .none } ?? ssh.trial().sharing
         let words = ssh.words(isBatch: true, sharing) + [command]
         var arguments = words.map { strdup($0) } + [nil]
         defer { for word in arguments { free(word) } }
         var program: Carriers.Program?
-        let error = Carriers.start(leads: true, &program) { pid, mark in
+        let error = Carriers.start(leads: true, isAwaited: true, &program) { link, mark, isKept in
             semq_spawn_link(
-                &pid, "ssh", &arguments, mark, true, ends.input.far, ends.output.far, ends.errors.far, -1, [], 0)
+                &link, "ssh", &arguments, mark, true, isKept, ends.input.far, ends.output.far, ends.errors.far, -1, [],
+                0)
         }
         guard error == 0, let program else {
             complain("\(why.message); and ssh can't be started: \(String(cString: strerror(error)))", ends)

@@ -131,6 +131,7 @@ struct AcquireCommand {
         if let there { return try there.run() ?? refusal(.timedOut, semaphores[0]) }
         let inherited = InheritedSignals()
         let guarded = command.map { GuardedCommand($0, inherited: inherited, end: end) }
+        if guarded != nil { Carriers.keep() }
         let held = Nesting.inherited()
         var enclosing: [(path: String, found: Nesting.Found)] = []
         var open: [any NamedSemaphore] = []
@@ -154,8 +155,11 @@ struct AcquireCommand {
             try? guarded?.prepare(privateDescriptors: [locks.privateDescriptor])
         }
         display.begin()
+        // Some of several may be held while another is waited for.
+        if mode == .all, open.count > 1 { InheritedSignals.outliveReaders() }
         switch try acquire(open, display) {
         case .granted(let grants):
+            InheritedSignals.outliveReaders()
             OnBehalf.current?.tell(of: grants)
             display.end()
             let permits = Permits(grants: grants, enclosing: enclosing, order: semaphores.map(\.name))
