@@ -14,8 +14,5 @@ int semq_keeper_start(const struct semq_keeper_order *order, struct semq_link *l
 /// As semq_link_end.
 int semq_keeper_end(const struct semq_link *link, int *status, bool *is_gone);
 
-/// Before a fork, so that parent and child know each other's keepers.
-void semq_keepers_prepare(void);
-
 /// In the forked process: its parent, to which its keepers fall when it is killed.
 void semq_keepers_forked_by(int pid);

@@ -50,7 +50,6 @@ int semq_argument_count(void) { return argument_count; }
 const char *semq_argument(int index) { return argument_values[index]; }
 
 int semq_fork(void) {
-    semq_keepers_prepare();
     int parent = getpid(), child = fork();
     if (child == 0) semq_keepers_forked_by(parent);
     return child;

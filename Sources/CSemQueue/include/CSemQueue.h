@@ -79,6 +79,9 @@ int semq_spawn_link(
 /// leader leaves in its group is killed. Then no child of ours need be gone: its keeper is there as long as anything is left.
 int semq_link_end(const struct semq_link *link, bool leads, int *status, bool *is_gone);
 
+/// Before a fork after which each of both is to know the other's keepers.
+void semq_keepers_prepare(void);
+
 /// Whether a process is a keeper of ours, or of one that was forked from us.
 bool semq_is_keeper(int pid);
 

@@ -47,7 +47,10 @@ package enum Carriers {
     /// From now on each that leads has a keeper, in processes that are forked from here on too: for a program that watches
     /// over a command's processes. One that may ask has us for its parent, with whom it stops; it is done before there
     /// is a command.
-    package static func keep() { state.withLock { $0.areKept = true } }
+    package static func keep() {
+        semq_keepers_prepare()
+        state.withLock { $0.areKept = true }
+    }
 
     /// - Parameters:
     ///   - leads: a session of its own.

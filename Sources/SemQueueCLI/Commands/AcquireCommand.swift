@@ -131,7 +131,7 @@ struct AcquireCommand {
         if let there { return try there.run() ?? refusal(.timedOut, semaphores[0]) }
         let inherited = InheritedSignals()
         let guarded = command.map { GuardedCommand($0, inherited: inherited, end: end) }
-        if guarded != nil { Carriers.keep() }
+        if guarded != nil, semaphores.contains(where: { !($0 is LocalSemaphore) }) { Carriers.keep() }
         let held = Nesting.inherited()
         var enclosing: [(path: String, found: Nesting.Found)] = []
         var open: [any NamedSemaphore] = []
