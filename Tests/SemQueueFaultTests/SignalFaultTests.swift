@@ -41,4 +41,30 @@ import Testing
         if !waiter.hasEnded { kill(command, SIGKILL) }
         #expect(waiter.wait().status == .exited(7))
     }
+
+    /// It goes on, and stops again, while the guardian tells `semq` of its first stop.
+    @Test func aSecondStopIsToldAsTheFirstOne() throws {
+        guard Machine.has(.program("strace", package: "strace")) else { return }
+        let sandbox = try Sandbox()
+        let script = "echo $$ $PPID > pid; until [ -e go ]; do sleep 0.02; done; exit 7"
+        let holder = try sandbox.startingShell(
+            "set -m; semq acquire -q board.queue -- bash -c '\(script)' & wait -f $!; echo $? > code")
+        let (command, guardian) = try pids(sandbox)
+        let group = getpgid(command)
+        let strace = try strace(guardian, sandbox, "kill", "delay_exit=2000000:when=1")
+        kill(command, SIGTSTP)
+        #expect(Event.happens { Processes.isStopped(group) })
+        kill(-group, SIGCONT)
+        #expect(Event.happens { !Processes.isStopped(group) && !Processes.isStopped(command) })
+        kill(command, SIGTSTP)
+        #expect(Event.happens { Processes.isStopped(command) })
+        #expect(Event.happens { Processes.isStopped(group) }, "\(sandbox.read("trace"))")
+        kill(-group, SIGCONT)
+        try sandbox.write("go", "")
+        #expect(Event.happens { holder.hasEnded })
+        if !holder.hasEnded { kill(-group, SIGKILL) }
+        _ = holder.wait()
+        _ = strace.wait()
+        #expect(sandbox.lines("code") == ["7"])
+    }
 }

@@ -130,7 +130,7 @@ struct Supervisor {
 
     // MARK: what becomes of the command
 
-    /// Takes in what became of children. A process is reaped after its end is on the page, so that
+    /// Takes in what became of children. One that has ended is reaped after its end is on the page, so that
     /// whoever takes over from a killed guardian can still learn it.
     private mutating func reap() -> GuardState.Action {
         var pid: Int32 = 0
@@ -140,6 +140,8 @@ struct Supervisor {
         var hasReaped = false
         while semq_peek_child(&pid, &kind, &number, &childless) {
             let isEnd = kind == SEMQ_EXITED || kind == SEMQ_SIGNALED
+            // Taken before it is acted on: another stop that comes meanwhile is another to be told.
+            if !isEnd, !semq_take_change(pid, &kind, &number) { continue }
             if pid == page.commandPid {
                 switch kind {
                 case SEMQ_STOPPED:
@@ -163,7 +165,7 @@ struct Supervisor {
                     }
                 }
             }
-            if !isEnd || !Carriers.reap(pid) { semq_reap_child(pid, kind) }
+            if isEnd, !Carriers.reap(pid) { semq_reap_child(pid, kind) }
             hasReaped = hasReaped || isEnd
         }
         if childless || isAlone { return handle(.treeEnded) }
