@@ -67,4 +67,60 @@ import Testing
         _ = strace.wait()
         #expect(sandbox.lines("code") == ["7"])
     }
+
+    // MARK: Ctrl-C
+
+    /// A command at a terminal that starts a daemon and ends at Ctrl-C, before `semq` has got to hear of that.
+    private func interrupted(
+        _ sandbox: Sandbox, guardianIsKilled: Bool, _ interrupt: (_ semq: pid_t, Pty) throws -> Running
+    ) throws {
+        try sandbox.write(
+            "job",
+            """
+            #!/bin/sh
+            setsid sh -c 'echo $$ > daemon; exec sleep 300' < /dev/null > /dev/null 2>&1 &
+            until [ -s daemon ]; do sleep 0.01; done
+            echo $$ $PPID > pid
+            exec sleep 60
+            """, executable: true)
+        let bash = try Pty.bash(in: sandbox)
+        bash.line("semq acquire -q board.queue -- ./job")
+        let (command, guardian) = try pids(sandbox)
+        let semq = getpgid(command)
+        let daemon = try #require(pid_t(sandbox.lines("daemon")[0]))
+        defer { kill(daemon, SIGKILL) }
+        if guardianIsKilled {
+            kill(guardian, SIGKILL)
+            #expect(Event.happens { Processes.children(of: semq).contains(command) })
+        }
+        let strace = try interrupt(semq, bash)
+        #expect(bash.sees("% "))
+        _ = strace.wait()
+        #expect(Machine.state(of: daemon) == "S", "it lives on: \(sandbox.read("trace"))")
+        bash.line("echo code $?")
+        #expect(bash.sees("code 130"))
+    }
+
+    @Test func ctrlCThatEndsTheCommandIsNotForItsDaemons() throws {
+        guard Machine.has(.program("strace", package: "strace")) else { return }
+        let sandbox = try Sandbox()
+        try interrupted(sandbox, guardianIsKilled: false) { semq, bash in
+            let strace = try strace(semq, sandbox, "rt_sigtimedwait", "delay_exit=500000")
+            bash.type(Pty.interrupt)
+            return strace
+        }
+    }
+
+    @Test func ctrlCThatEndsTheCommandIsNotForItsDaemonsAfterATakeOver() throws {
+        guard Machine.has(.program("strace", package: "strace")) else { return }
+        let sandbox = try Sandbox()
+        try interrupted(sandbox, guardianIsKilled: true) { semq, bash in
+            let strace = try strace(semq, sandbox, "waitid", "delay_enter=1000000")
+            // Once it has been taken, `semq` is on its way into waitid(2).
+            kill(semq, SIGCHLD)
+            #expect(Event.happens { !Processes.isPending(SIGCHLD, for: semq) })
+            bash.type(Pty.interrupt)
+            return strace
+        }
+    }
 }

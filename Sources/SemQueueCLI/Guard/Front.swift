@@ -18,6 +18,7 @@ struct Front {
         var announcements = Announcements(page: page)
         var guardianState = GuardianState.lives
         var stops = Stops()
+        var endIsSeen = false
         while true {
             guardianState = lookAtGuardian()
             guard guardianState == .lives else { break }
@@ -25,6 +26,14 @@ struct Front {
             switch received.signal {
             case Signals.alarm:
                 announcements.tell()
+                if page.commandHasEnded, !endIsSeen {
+                    // The kernel sends Ctrl-C to the whole group before any of it can end of it: one that has come
+                    // before the end is known is the command's.
+                    while let received = Signals.next(Signals.interrupting, within: .zero) {
+                        forward(received, &stops, hasEnded: false)
+                    }
+                    endIsSeen = true
+                }
                 // Of pending signals the lowest number is taken first, so all that end a command were before this one.
                 if page.isAsked, !page.isAnswered {
                     page.isAnswered = true
@@ -39,7 +48,7 @@ struct Front {
             default:
                 if Signals.stopping.contains(received.signal) { Carriers.goOn() }
                 // From the terminal the command has got it too; when it has stopped, the guardian says so.
-                if received.sender != guardian { forward(received, &stops) }
+                if received.sender != guardian { forward(received, &stops, hasEnded: endIsSeen) }
                 if received.signal == SIGCONT { stops.hasStopped = false }
             }
         }
@@ -53,6 +62,7 @@ struct Front {
                     page.commandStop = stop == SIGSTOP ? 0 : stop ?? 0
                     _ = stopWithCommand()
                 }, hasNews: { announcements.tell() })
+            supervisor.endIsSeen = endIsSeen
             supervisor.passForwarded()
             supervisor.run()
         }
@@ -67,7 +77,8 @@ struct Front {
         var isHandedOn = false
     }
 
-    private func forward(_ received: Signals.Received, _ stops: inout Stops) {
+    /// - Parameter hasEnded: the command has, and whatever comes from the terminal came after that.
+    private func forward(_ received: Signals.Received, _ stops: inout Stops, hasEnded: Bool) {
         // A shell's `fg` has continued the command together with us. Continued once more, it would miss a Ctrl-Z
         // that has come since: then it is stopped again, and the terminal has stopped us with it. But a stop that was
         // handed on may come to it after that SIGCONT.
@@ -78,7 +89,7 @@ struct Front {
             stops.isHandedOn = false
         }
         if Signals.stopping.contains(received.signal), received.fromProcess { stops.isHandedOn = true }
-        for signal in received.forCommand(hasEnded: page.commandHasEnded) {
+        for signal in received.forCommand(hasEnded: hasEnded) {
             page.forwarded(signal).pointee.sent &+= 1
             kill(guardian, signal)
         }

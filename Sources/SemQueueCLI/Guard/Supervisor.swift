@@ -15,6 +15,9 @@ struct Supervisor {
     /// The process that the shell sees, `semq`: this one, or our parent for as long as that lives.
     var front = getpid()
 
+    /// The command has ended, and all that was sent to it from the terminal has been taken.
+    var endIsSeen = false
+
     private let tells: Bool
     private var state: GuardState
     private var remains: Remains
@@ -53,6 +56,7 @@ struct Supervisor {
         while true {
             if commandHasEnded, state.phase == .running, handle(.commandEnded) == .finish { break }
             if reap() == .finish { break }
+            if commandHasEnded, !endIsSeen { seeEnd() }
             let now = Duration.sinceBoot()
             let limit = min(
                 state.nextTick(at: now, hears: remains.areHeardOf), nextInspection - now, remains.untilTold(at: now),
@@ -108,7 +112,18 @@ struct Supervisor {
 
     private mutating func take(_ received: Signals.Received) {
         guard received.signal != SIGCHLD, received.signal != Signals.alarm else { return }
-        for signal in received.forCommand(hasEnded: commandHasEnded) { _ = handle(.told(signal)) }
+        for signal in received.forCommand(hasEnded: endIsSeen) { _ = handle(.told(signal)) }
+    }
+
+    /// Ctrl-C is for what the command has left from here on. One that waits to be taken has come before, as the kernel
+    /// sends it to the whole group before any of it can end of it.
+    private mutating func seeEnd() {
+        if front == getpid() {
+            while let received = Signals.next(Signals.interrupting, within: .zero) { take(received) }
+        } else {
+            hasNews()
+        }
+        endIsSeen = true
     }
 
     private func pass(_ signal: Int32) {
