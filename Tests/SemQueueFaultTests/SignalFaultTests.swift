@@ -123,4 +123,31 @@ import Testing
             return strace
         }
     }
+
+    // MARK: without /proc
+
+    /// Then nobody knows whether somebody is there who could continue it.
+    @Test func aBackgroundJobThatReadsTheTerminalStopsWithoutProc() throws {
+        guard Machine.has(.root, .program("unshare", package: "util-linux")) else { return }
+        let sandbox = try Sandbox()
+        let bash = try Pty(
+            [
+                "/usr/bin/unshare", "--mount", "sh", "-c",
+                "umount -l /proc && exec bash --norc --noprofile --noediting -i",
+            ], in: sandbox)
+        #expect(bash.sees("% "))
+        bash.line("semq acquire -q board.queue -- sh -c 'read line; echo got $line' &")
+        #expect(bash.sees("% "))
+        #expect(
+            Event.happens {
+                bash.line("")
+                return bash.text.contains("Stopped")
+            })
+        // The guardian looks each second; there is nothing to see where it does nothing.
+        usleep(2_500_000)
+        bash.line("fg")
+        #expect(bash.sees("semq acquire"))
+        bash.line("hello")
+        #expect(bash.sees("got hello"), "\(bash.everything)")
+    }
 }

@@ -163,7 +163,7 @@ struct Supervisor {
                     commandIsStopped = true
                     // Where nobody could, the kernel lets no terminal stop anybody: it does so for our sake alone.
                     isContinuable =
-                        number == SIGTTIN || number == SIGTTOU || ProcessTree.isContinuable(getpgid(pid))
+                        number == SIGTTIN || number == SIGTTOU || ProcessTree.isContinuable(getpgid(pid)) == true
                     stateChanged(number)
                 case SEMQ_CONTINUED:
                     commandIsStopped = false
@@ -203,7 +203,7 @@ struct Supervisor {
     /// parent of the same session outside of it: the guardian is such a one, and does it in the kernel's place.
     private mutating func hangUpForsakenJob() {
         guard commandIsStopped, isContinuable, case let group = getpgid(page.commandPid), group > 1,
-            !ProcessTree.isContinuable(group)
+            ProcessTree.isContinuable(group) == false
         else { return }
         isContinuable = false
         kill(-group, SIGHUP)
