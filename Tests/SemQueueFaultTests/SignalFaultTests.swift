@@ -150,4 +150,36 @@ import Testing
         bash.line("hello")
         #expect(bash.sees("got hello"), "\(bash.everything)")
     }
+
+    // MARK: take-over
+
+    /// A SIGCONT takes a stop back that waits for the guardian to take it, and the other way round.
+    @Test(arguments: [[SIGTSTP, SIGCONT], [SIGCONT, SIGTSTP]])
+    func whatWasTakenBackIsNotPassedOnInThePlaceOfAKilledGuardian(_ signals: [Int32]) throws {
+        guard Machine.has(.program("strace", package: "strace")) else { return }
+        let sandbox = try Sandbox()
+        let traps = "for signal in \(SIGUSR1) \(SIGCONT) \(SIGTSTP); do trap \"echo $signal >> log\" $signal; done"
+        let script = "\(traps); echo $$ $PPID > pid; until [ -e go ]; do sleep 0.02; done; exit 7"
+        let semq = try sandbox.starting("acquire", "-q", "board.queue", "--", "bash", "-c", script)
+        let (command, guardian) = try pids(sandbox)
+        let strace = try strace(guardian, sandbox, "rt_sigtimedwait", "delay_exit=2000000")
+        // Once it has been taken, nothing else is for two seconds.
+        kill(guardian, SIGCHLD)
+        #expect(Event.happens { !Processes.isPending(SIGCHLD, for: guardian) })
+        for signal in signals {
+            semq.send(signal)
+            #expect(Event.happens { Processes.isPending(signal, for: guardian) })
+        }
+        #expect(!Processes.isPending(signals[0], for: guardian))
+        #expect(Event.happens { sandbox.lines("log") == ["\(signals[1])"] })
+        kill(guardian, SIGKILL)
+        #expect(Event.happens { Processes.children(of: semq.pid).contains(command) })
+        // What comes to `semq` now is passed on after what the guardian has left.
+        semq.send(SIGUSR1)
+        #expect(Event.happens { sandbox.lines("log").contains("\(SIGUSR1)") })
+        #expect(sandbox.lines("log") == ["\(signals[1])", "\(SIGUSR1)"])
+        try sandbox.write("go", "")
+        #expect(semq.wait().status == .exited(7))
+        _ = strace.wait()
+    }
 }

@@ -63,7 +63,7 @@ struct Front {
                     _ = stopWithCommand()
                 }, hasNews: { announcements.tell() })
             supervisor.endIsSeen = endIsSeen
-            supervisor.passForwarded()
+            supervisor.passForwarded(except: stops.takenBack)
             supervisor.run()
         }
         announcements.tell()
@@ -73,8 +73,21 @@ struct Front {
     private struct Stops {
         /// The next SIGCONT is the one that ended our own stop.
         var hasStopped = false
+        /// Of the stops and the SIGCONT that were handed on to the guardian, those that none of the other kind was handed on
+        /// after: it takes back, in the kernel, one that the guardian hasn't passed on yet.
+        private var handedOn: Set<Int32> = []
+
         /// A stop was handed on, and no SIGCONT since.
-        var isHandedOn = false
+        var isHandedOn: Bool { !handedOn.isDisjoint(with: Signals.stopping) }
+
+        var takenBack: [Int32] { (Signals.stopping + [SIGCONT]).filter { !handedOn.contains($0) } }
+
+        mutating func handOn(_ signal: Int32) {
+            if signal == SIGCONT { handedOn = [SIGCONT] }
+            guard Signals.stopping.contains(signal) else { return }
+            handedOn.remove(SIGCONT)
+            handedOn.insert(signal)
+        }
     }
 
     /// - Parameter hasEnded: the command has, and whatever comes from the terminal came after that.
@@ -86,10 +99,9 @@ struct Front {
             guard !stops.hasStopped || stops.isHandedOn || ProcessTree.isStopped(page.commandPid) != false,
                 !Signals.isPending(Signals.stopping)
             else { return }
-            stops.isHandedOn = false
         }
-        if Signals.stopping.contains(received.signal), received.fromProcess { stops.isHandedOn = true }
         for signal in received.forCommand(hasEnded: hasEnded) {
+            stops.handOn(signal)
             page.forwarded(signal).pointee.sent &+= 1
             kill(guardian, signal)
         }

@@ -136,8 +136,9 @@ struct Supervisor {
     }
 
     /// Passes on what a killed guardian has left.
-    mutating func passForwarded() {
-        for signal in Signals.supervised {
+    /// - Parameter takenBack: signals that it never got to see, as the next one has taken them back.
+    mutating func passForwarded(except takenBack: [Int32]) {
+        for signal in Signals.supervised where !takenBack.contains(signal) {
             let forwarded = page.forwarded(signal).pointee
             if forwarded.passed != forwarded.sent { _ = handle(.told(signal)) }
         }
