@@ -182,4 +182,47 @@ import Testing
         #expect(semq.wait().status == .exited(7))
         _ = strace.wait()
     }
+
+    @Test(arguments: [SIGTSTP, SIGTTIN]) func aCommandThatIsStoppedAloneGoesOnAloneAfterATakeOver(_ signal: Int32) throws {
+        let sandbox = try Sandbox()
+        let script = "echo $$ $PPID > pid; until [ -e go ]; do sleep 0.02; done; exit 7"
+        let semq = try sandbox.starting("acquire", "-q", "board.queue", "--", "sh", "-c", script)
+        let (command, guardian) = try pids(sandbox)
+        kill(guardian, SIGKILL)
+        #expect(Event.happens { Processes.children(of: semq.pid).contains(command) })
+        kill(command, signal)
+        #expect(Event.happens { Processes.isStopped(command) })
+        // `semq` hears of it, and there is nothing to see where it does nothing.
+        usleep(300_000)
+        #expect(!Processes.isStopped(semq.pid))
+        kill(command, SIGCONT)
+        try sandbox.write("go", "")
+        #expect(Event.happens { semq.hasEnded })
+        if !semq.hasEnded { semq.send(SIGCONT) }
+        #expect(semq.wait().status == .exited(7))
+    }
+
+    /// By a key, and by kill(1).
+    @Test(arguments: [true, false]) func aJobStopsAndGoesOnAfterATakeOver(byKey: Bool) throws {
+        let sandbox = try Sandbox()
+        let bash = try Pty.bash(in: sandbox)
+        bash.line("semq acquire -q board.queue -- sh -c 'echo $$ $PPID > pid; read line; echo got $line; exit 7'")
+        let (command, guardian) = try pids(sandbox)
+        let semq = getpgid(command)
+        kill(guardian, SIGKILL)
+        #expect(Event.happens { Processes.children(of: semq).contains(command) })
+        for _ in 0..<3 {
+            if byKey { bash.type(Pty.suspend) } else { kill(semq, SIGTSTP) }
+            #expect(bash.sees("Stopped"))
+            #expect(bash.sees("% "))
+            #expect(Processes.isStopped(command) && Processes.isStopped(semq))
+            bash.line("fg")
+            #expect(bash.sees("semq acquire"))
+            #expect(Event.happens { Processes.isInForeground(command) && Processes.isInForeground(semq) })
+        }
+        bash.line("hello")
+        #expect(bash.sees("got hello"))
+        bash.line("echo code $?")
+        #expect(bash.sees("code 7"))
+    }
 }

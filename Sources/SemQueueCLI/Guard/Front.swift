@@ -47,6 +47,7 @@ struct Front {
                 stopAlone(signal)
             default:
                 if Signals.stopping.contains(received.signal) { Carriers.goOn() }
+                stops.take(received.signal)
                 // From the terminal the command has got it too; when it has stopped, the guardian says so.
                 if received.sender != guardian { forward(received, &stops, hasEnded: endIsSeen) }
                 if received.signal == SIGCONT { stops.hasStopped = false }
@@ -58,11 +59,11 @@ struct Front {
             var supervisor = Supervisor(
                 page: page, permits: permits, end: end,
                 stateChanged: { stop in
-                    // Where the command alone is stopped, nobody would tell us when it goes on.
-                    page.commandStop = stop == SIGSTOP ? 0 : stop ?? 0
+                    page.commandStop = stop ?? 0
                     _ = stopWithCommand()
                 }, hasNews: { announcements.tell() })
             supervisor.endIsSeen = endIsSeen
+            supervisor.stopsTaken = stops.taken
             supervisor.passForwarded(except: stops.takenBack)
             supervisor.run()
         }
@@ -73,6 +74,8 @@ struct Front {
     private struct Stops {
         /// The next SIGCONT is the one that ended our own stop.
         var hasStopped = false
+        /// Those that have come, from the terminal too, since the last SIGCONT.
+        private(set) var taken: Set<Int32> = []
         /// Of the stops and the SIGCONT that were handed on to the guardian, those that none of the other kind was handed on
         /// after: it takes back, in the kernel, one that the guardian hasn't passed on yet.
         private var handedOn: Set<Int32> = []
@@ -81,6 +84,11 @@ struct Front {
         var isHandedOn: Bool { !handedOn.isDisjoint(with: Signals.stopping) }
 
         var takenBack: [Int32] { (Signals.stopping + [SIGCONT]).filter { !handedOn.contains($0) } }
+
+        mutating func take(_ signal: Int32) {
+            if signal == SIGCONT { taken = [] }
+            if Signals.stopping.contains(signal) { taken.insert(signal) }
+        }
 
         mutating func handOn(_ signal: Int32) {
             if signal == SIGCONT { handedOn = [SIGCONT] }

@@ -18,13 +18,19 @@ struct Supervisor {
     /// The command has ended, and all that was sent to it from the terminal has been taken.
     var endIsSeen = false
 
+    /// The stops that have come to this process as `semq` since its last SIGCONT: it stops with the command only by one of
+    /// them. Where the command alone is stopped, it alone is continued, of which one that stands learns nothing.
+    var stopsTaken: Set<Int32> = []
+
     private let tells: Bool
     private var state: GuardState
     private var remains: Remains
     private var commandHasEnded = false
     /// A guardian was killed after the end had begun.
     private let takesOver: Bool
-    private var commandIsStopped = false
+    /// The signal that the command stands stopped by.
+    private var commandStop: Int32?
+    private var commandIsStopped: Bool { commandStop != nil }
     /// Somebody was there to continue the command when it stopped.
     private var isContinuable = false
 
@@ -113,6 +119,24 @@ struct Supervisor {
     private mutating func take(_ received: Signals.Received) {
         guard received.signal != SIGCHLD, received.signal != Signals.alarm else { return }
         for signal in received.forCommand(hasEnded: endIsSeen) { _ = handle(.told(signal)) }
+        guard front == getpid() else { return }
+        if received.signal == SIGCONT { stopsTaken = [] }
+        // Whichever comes last, this or what became of the command, finds the other.
+        if Signals.stopping.contains(received.signal) {
+            stopsTaken.insert(received.signal)
+            tellStop()
+        }
+    }
+
+    /// `semq` stops as the command has stopped.
+    private mutating func tellStop() {
+        guard let commandStop else { return }
+        if front == getpid() {
+            // A SIGCONT that is still to be taken would be thrown away by the stop.
+            guard stopsTaken.contains(commandStop), !Signals.isPending([SIGCONT]) else { return }
+            stopsTaken = []
+        }
+        stateChanged(commandStop)
     }
 
     /// Ctrl-C is for what the command has left from here on. One that waits to be taken has come before, as the kernel
@@ -161,18 +185,18 @@ struct Supervisor {
             if pid == page.commandPid {
                 switch kind {
                 case SEMQ_STOPPED:
-                    commandIsStopped = true
+                    commandStop = number
                     // Where nobody could, the kernel lets no terminal stop anybody: it does so for our sake alone.
                     isContinuable =
                         number == SIGTTIN || number == SIGTTOU || ProcessTree.isContinuable(getpgid(pid)) == true
-                    stateChanged(number)
+                    tellStop()
                 case SEMQ_CONTINUED:
-                    commandIsStopped = false
+                    commandStop = nil
                     stateChanged(nil)
                 default:
                     // Of a child that goes on and ends at once, waitid(2) tells the end only.
                     if commandIsStopped { stateChanged(nil) }
-                    commandIsStopped = false
+                    commandStop = nil
                     commandHasEnded = true
                     page.commandSession = getsid(pid)
                     page.commandHasEnded = true
