@@ -60,7 +60,7 @@ struct Supervisor {
         permits.keep()
         var nextInspection = Duration.sinceBoot() + .seconds(1)
         while true {
-            if commandHasEnded, state.phase == .running, handle(.commandEnded) == .finish { break }
+            // First, also where a killed guardian knew of the command's end: how it ended may not be on the page yet.
             if reap() == .finish { break }
             if commandHasEnded, !endIsSeen { seeEnd() }
             let now = Duration.sinceBoot()
@@ -199,10 +199,10 @@ struct Supervisor {
                     commandStop = nil
                     commandHasEnded = true
                     page.commandSession = getsid(pid)
-                    page.commandHasEnded = true
                     if page.outcome == .none {
                         page.outcome = kind == SEMQ_EXITED ? .exited(number) : .signaled(number)
                     }
+                    page.commandHasEnded = true
                 }
             }
             if isEnd, !Carriers.reap(pid) { semq_reap_child(pid, kind) }
