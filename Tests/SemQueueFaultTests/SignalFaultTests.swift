@@ -225,4 +225,29 @@ import Testing
         bash.line("echo code $?")
         #expect(bash.sees("code 7"))
     }
+
+    /// The guardian that had passed it on to the command is dead when that ends.
+    @Test func aHangUpIsForWhatTheCommandLeavesAfterATakeOver() throws {
+        let sandbox = try Sandbox()
+        let script = """
+            trap 'echo hung up >> log' HUP
+            sleep 300 &
+            echo $! > child
+            echo $$ $PPID > pid
+            until [ -e go ]; do sleep 0.02; done
+            exit 7
+            """
+        let semq = try sandbox.starting("acquire", "-q", "board.queue", "--", "bash", "-c", script)
+        let (command, guardian) = try pids(sandbox)
+        let child = try #require(pid_t(sandbox.lines("child")[0]))
+        semq.send(SIGHUP)
+        #expect(Event.happens { sandbox.lines("log") == ["hung up"] })
+        kill(guardian, SIGKILL)
+        #expect(Event.happens { Processes.children(of: semq.pid).contains(command) })
+        try sandbox.write("go", "")
+        #expect(Event.happens { semq.hasEnded })
+        #expect(!Processes.isAlive(child))
+        kill(child, SIGKILL)
+        #expect(semq.wait().status == .exited(7))
+    }
 }

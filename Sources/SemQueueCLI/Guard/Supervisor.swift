@@ -43,7 +43,8 @@ struct Supervisor {
         tells = end.tells
         self.stateChanged = stateChanged
         self.hasNews = hasNews
-        state = GuardState(until: end.until, grace: end.grace, isToldToEnd: page.isToldToEnd)
+        state = GuardState(
+            until: end.until, grace: end.grace, isToldToEnd: page.isToldToEnd, isHungUp: page.isHungUp)
         remains = Remains(everySession: end.until == .tree)
         takesOver = page.outcome != .none
         // What a killed guardian has begun goes on from there.
@@ -155,6 +156,7 @@ struct Supervisor {
         let forwarded = page.forwarded(signal)
         let sent = forwarded.pointee.sent  // before: one more that comes meanwhile is another signal
         if signal == SIGTERM { page.isToldToEnd = true }
+        if signal == SIGHUP { page.isHungUp = true }
         kill(page.commandPid, signal)
         forwarded.pointee.passed = sent
     }
