@@ -116,6 +116,7 @@ import Testing
         let sandbox = try Sandbox()
         try interrupted(sandbox, guardianIsKilled: true) { semq, bash in
             let strace = try strace(semq, sandbox, "waitid", "delay_enter=1000000")
+            #expect(Event.happens { sandbox.read("trace").contains("waitid(") })
             // Once it has been taken, `semq` is on its way into waitid(2).
             kill(semq, SIGCHLD)
             #expect(Event.happens { !Processes.isPending(SIGCHLD, for: semq) })
@@ -163,6 +164,8 @@ import Testing
         let semq = try sandbox.starting("acquire", "-q", "board.queue", "--", "bash", "-c", script)
         let (command, guardian) = try pids(sandbox)
         let strace = try strace(guardian, sandbox, "rt_sigtimedwait", "delay_exit=2000000")
+        // Of the call that it was attached in strace sees the end only.
+        #expect(Event.happens { sandbox.read("trace").contains("rt_sigtimedwait(") })
         // Once it has been taken, nothing else is for two seconds.
         kill(guardian, SIGCHLD)
         #expect(Event.happens { !Processes.isPending(SIGCHLD, for: guardian) })
@@ -183,7 +186,9 @@ import Testing
         _ = strace.wait()
     }
 
-    @Test(arguments: [SIGTSTP, SIGTTIN]) func aCommandThatIsStoppedAloneGoesOnAloneAfterATakeOver(_ signal: Int32) throws {
+    @Test(arguments: [SIGTSTP, SIGTTIN]) func aCommandThatIsStoppedAloneGoesOnAloneAfterATakeOver(_ signal: Int32)
+        throws
+    {
         let sandbox = try Sandbox()
         let script = "echo $$ $PPID > pid; until [ -e go ]; do sleep 0.02; done; exit 7"
         let semq = try sandbox.starting("acquire", "-q", "board.queue", "--", "sh", "-c", script)
