@@ -274,6 +274,13 @@ void semq_set_process_name(const char *name) {
 #endif
 }
 
+static int kind_of(const siginfo_t *info) {
+    return info->si_code == CLD_EXITED                                      ? SEMQ_EXITED
+           : info->si_code == CLD_KILLED || info->si_code == CLD_DUMPED     ? SEMQ_SIGNALED
+           : info->si_code == CLD_CONTINUED                                 ? SEMQ_CONTINUED
+                                                                            : SEMQ_STOPPED;
+}
+
 bool semq_peek_child(int *pid, int *kind, int *number, bool *childless) {
     siginfo_t info = {0};
     int result = waitid(P_ALL, 0, &info, WEXITED | WSTOPPED | WCONTINUED | WNOHANG | WNOWAIT);
@@ -281,10 +288,7 @@ bool semq_peek_child(int *pid, int *kind, int *number, bool *childless) {
     if (result != 0 || info.si_pid == 0) return false;
     *pid = info.si_pid;
     *number = info.si_status;
-    *kind = info.si_code == CLD_EXITED                                     ? SEMQ_EXITED
-            : info.si_code == CLD_KILLED || info.si_code == CLD_DUMPED     ? SEMQ_SIGNALED
-            : info.si_code == CLD_CONTINUED                                ? SEMQ_CONTINUED
-                                                                           : SEMQ_STOPPED;
+    *kind = kind_of(&info);
     return true;
 }
 
@@ -292,6 +296,14 @@ void semq_reap_child(int pid, int kind) {
     siginfo_t info;
     int what = kind == SEMQ_STOPPED ? WSTOPPED : kind == SEMQ_CONTINUED ? WCONTINUED : WEXITED;
     waitid(P_PID, (id_t)pid, &info, what | WNOHANG);
+}
+
+bool semq_take_change(int pid, int *kind, int *number) {
+    siginfo_t info = {0};
+    if (waitid(P_PID, (id_t)pid, &info, WSTOPPED | WCONTINUED | WNOHANG) != 0 || info.si_pid == 0) return false;
+    *number = info.si_status;
+    *kind = kind_of(&info);
+    return true;
 }
 
 static sigset_t set_of(const int *signals, int count) {

@@ -40,6 +40,15 @@ package enum Processes {
         stat(pid).map { $0.group == $0.foreground && $0.state != "T" } ?? false
     }
 
+    /// Whether a signal waits until the process takes it or unblocks it.
+    package static func isPending(_ signal: Int32, for pid: pid_t) -> Bool {
+        let lines = try? String(contentsOfFile: "/proc/\(pid)/status", encoding: .isoLatin1).split(separator: "\n")
+        guard let mask = lines?.first(where: { $0.hasPrefix("ShdPnd:") })?.split(separator: "\t").last else {
+            return false
+        }
+        return (UInt64(mask, radix: 16) ?? 0) >> UInt64(signal - 1) & 1 == 1
+    }
+
     package static func session(_ id: pid_t) -> [pid_t] { all().filter { $0.stat.session == id }.map(\.pid) }
 
     package static func children(of parent: pid_t) -> [pid_t] { all().filter { $0.stat.parent == parent }.map(\.pid) }

@@ -120,6 +120,9 @@ bool semq_peek_child(int *pid, int *kind, int *number, bool *childless);
 /// Takes away what semq_peek_child has shown, and no more: an end that came since is kept.
 void semq_reap_child(int pid, int kind);
 
+/// Takes what there is to be told of a child's stop or going on; false if there is nothing (any more). An end is left.
+bool semq_take_change(int pid, int *kind, int *number);
+
 /// Waits up to `timeout` ns (negative: for ever) for one of the blocked signals in `signals`.
 /// Returns its number, or 0 on time-out or interruption. `*from_process` tells kill(2) from the
 /// kernel (the terminal), `*sender` who it was.

@@ -119,9 +119,9 @@ package enum ProcessTree {
     }
 
     /// Whether a shell is there that could continue a process group when it is stopped; otherwise the group is
-    /// orphaned, as POSIX calls it. This process doesn't count.
-    package static func isContinuable(_ group: Int32) -> Bool {
-        (table()?.processes ?? []).contains { process in
+    /// orphaned, as POSIX calls it. This process doesn't count. Nil where /proc doesn't tell.
+    package static func isContinuable(_ group: Int32) -> Bool? {
+        table()?.processes.contains { process in
             process.isAlive && getpgid(process.pid) == group && process.parent != getpid()
                 && getpgid(process.parent) != group && getsid(process.parent) == process.session
         }

@@ -18,6 +18,7 @@ struct Front {
         var announcements = Announcements(page: page)
         var guardianState = GuardianState.lives
         var stops = Stops()
+        var endIsSeen = false
         while true {
             guardianState = lookAtGuardian()
             guard guardianState == .lives else { break }
@@ -25,6 +26,14 @@ struct Front {
             switch received.signal {
             case Signals.alarm:
                 announcements.tell()
+                if page.commandHasEnded, !endIsSeen {
+                    // The kernel sends Ctrl-C to the whole group before any of it can end of it: one that has come
+                    // before the end is known is the command's.
+                    while let received = Signals.next(Signals.interrupting, within: .zero) {
+                        forward(received, &stops, hasEnded: false)
+                    }
+                    endIsSeen = true
+                }
                 // Of pending signals the lowest number is taken first, so all that end a command were before this one.
                 if page.isAsked, !page.isAnswered {
                     page.isAnswered = true
@@ -38,8 +47,9 @@ struct Front {
                 stopAlone(signal)
             default:
                 if Signals.stopping.contains(received.signal) { Carriers.goOn() }
+                stops.take(received.signal)
                 // From the terminal the command has got it too; when it has stopped, the guardian says so.
-                if received.sender != guardian { forward(received, &stops) }
+                if received.sender != guardian { forward(received, &stops, hasEnded: endIsSeen) }
                 if received.signal == SIGCONT { stops.hasStopped = false }
             }
         }
@@ -49,11 +59,12 @@ struct Front {
             var supervisor = Supervisor(
                 page: page, permits: permits, end: end,
                 stateChanged: { stop in
-                    // Where the command alone is stopped, nobody would tell us when it goes on.
-                    page.commandStop = stop == SIGSTOP ? 0 : stop ?? 0
+                    page.commandStop = stop ?? 0
                     _ = stopWithCommand()
                 }, hasNews: { announcements.tell() })
-            supervisor.passForwarded()
+            supervisor.endIsSeen = endIsSeen
+            supervisor.stopsTaken = stops.taken
+            supervisor.passForwarded(except: stops.takenBack)
             supervisor.run()
         }
         announcements.tell()
@@ -63,11 +74,32 @@ struct Front {
     private struct Stops {
         /// The next SIGCONT is the one that ended our own stop.
         var hasStopped = false
+        /// Those that have come, from the terminal too, since the last SIGCONT.
+        private(set) var taken: Set<Int32> = []
+        /// Of the stops and the SIGCONT that were handed on to the guardian, those that none of the other kind was handed on
+        /// after: it takes back, in the kernel, one that the guardian hasn't passed on yet.
+        private var handedOn: Set<Int32> = []
+
         /// A stop was handed on, and no SIGCONT since.
-        var isHandedOn = false
+        var isHandedOn: Bool { !handedOn.isDisjoint(with: Signals.stopping) }
+
+        var takenBack: [Int32] { (Signals.stopping + [SIGCONT]).filter { !handedOn.contains($0) } }
+
+        mutating func take(_ signal: Int32) {
+            if signal == SIGCONT { taken = [] }
+            if Signals.stopping.contains(signal) { taken.insert(signal) }
+        }
+
+        mutating func handOn(_ signal: Int32) {
+            if signal == SIGCONT { handedOn = [SIGCONT] }
+            guard Signals.stopping.contains(signal) else { return }
+            handedOn.remove(SIGCONT)
+            handedOn.insert(signal)
+        }
     }
 
-    private func forward(_ received: Signals.Received, _ stops: inout Stops) {
+    /// - Parameter hasEnded: the command has, and whatever comes from the terminal came after that.
+    private func forward(_ received: Signals.Received, _ stops: inout Stops, hasEnded: Bool) {
         // A shell's `fg` has continued the command together with us. Continued once more, it would miss a Ctrl-Z
         // that has come since: then it is stopped again, and the terminal has stopped us with it. But a stop that was
         // handed on may come to it after that SIGCONT.
@@ -75,10 +107,9 @@ struct Front {
             guard !stops.hasStopped || stops.isHandedOn || ProcessTree.isStopped(page.commandPid) != false,
                 !Signals.isPending(Signals.stopping)
             else { return }
-            stops.isHandedOn = false
         }
-        if Signals.stopping.contains(received.signal), received.fromProcess { stops.isHandedOn = true }
-        for signal in received.forCommand(hasEnded: page.commandHasEnded) {
+        for signal in received.forCommand(hasEnded: hasEnded) {
+            stops.handOn(signal)
             page.forwarded(signal).pointee.sent &+= 1
             kill(guardian, signal)
         }

@@ -73,7 +73,8 @@ struct GuardState: Equatable {
     private(set) var phase = Phase.running
     /// `semq` was told to end: what the command leaves behind then is ended too.
     private(set) var isToldToEnd: Bool
-    private var isHungUp = false
+    /// What the command leaves behind then gets SIGHUP too.
+    private var isHungUp: Bool
     /// When `semq` was asked, and whether it has answered. A SIGTERM to the whole group ends the command before we hear
     /// of it: daemons are let alone only when it is known that there was none.
     private var asked: Duration?
@@ -81,9 +82,13 @@ struct GuardState: Equatable {
     /// One that is stopped doesn't answer.
     private static let patience = Duration.seconds(1)
 
-    /// - Parameter isToldToEnd: a guardian whose work is taken over had passed SIGTERM on.
-    init(until: Until = .session, grace: Duration = .seconds(5), isToldToEnd: Bool = false) {
-        (self.until, self.grace, self.isToldToEnd) = (until, grace, isToldToEnd)
+    /// - Parameters:
+    ///   - isToldToEnd: a guardian whose work is taken over had passed SIGTERM on.
+    ///   - isHungUp: the same of SIGHUP.
+    init(
+        until: Until = .session, grace: Duration = .seconds(5), isToldToEnd: Bool = false, isHungUp: Bool = false
+    ) {
+        (self.until, self.grace, self.isToldToEnd, self.isHungUp) = (until, grace, isToldToEnd, isHungUp)
     }
 
     mutating func handle(_ event: Event, at now: Duration) -> Action {

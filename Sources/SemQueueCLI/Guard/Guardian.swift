@@ -60,7 +60,9 @@ struct Guardian {
             var childless = false
             guard semq_peek_child(&pid, &kind, &number, &childless) else { continue }
             guard kind == SEMQ_EXITED || kind == SEMQ_SIGNALED else {
-                semq_reap_child(pid, kind)
+                // A stop is left to the supervisor, which tells `semq`: it can be that of a command which stops at the first
+                // instant at which it may, before its exec. Whatever comes next takes its place in waitid(2), an end too.
+                if kind == SEMQ_CONTINUED { semq_reap_child(pid, kind) }
                 continue
             }
             // Seen before it is reaped: one that was started since, and is over already, has an end to be told.

@@ -27,6 +27,7 @@ struct SharedPage {
         var frontStops: Int32
         var commandSession: Int32
         var isToldToEnd: Int32
+        var isHungUp: Int32
         var isAsked: Int32
         var isAnswered: Int32
     }
@@ -91,6 +92,12 @@ struct SharedPage {
     var isToldToEnd: Bool {
         get { record.pointee.isToldToEnd == 1 }
         nonmutating set { record.pointee.isToldToEnd = newValue ? 1 : 0 }
+    }
+
+    /// SIGHUP was passed on to the command: what it leaves behind is to get it too.
+    var isHungUp: Bool {
+        get { record.pointee.isHungUp == 1 }
+        nonmutating set { record.pointee.isHungUp = newValue ? 1 : 0 }
     }
 
     /// The guardian asks whether a signal has come to `semq`.

@@ -11,6 +11,9 @@ enum Signals {
     /// Stops from the terminal: `semq` stops when the command has stopped, not before.
     static let stopping: [Int32] = [SIGTSTP, SIGTTIN, SIGTTOU]
 
+    /// Ctrl-C and Ctrl-\.
+    static let interrupting: [Int32] = [SIGINT, SIGQUIT]
+
     static var alarm: Int32 { semq_alarm_signal() }
 
     static var supervised: [Int32] { forwarded + stopping + [SIGCHLD, SIGCONT, alarm] }
@@ -36,7 +39,7 @@ enum Signals {
         /// included; but when the terminal goes away, the kernel tells the leader of its session alone.
         /// - Parameter hasEnded: the command has; then Ctrl-C is for what it has left.
         func forCommand(hasEnded: Bool) -> [Int32] {
-            if fromProcess || hasEnded && (signal == SIGINT || signal == SIGQUIT) { return [signal] }
+            if fromProcess || hasEnded && Signals.interrupting.contains(signal) { return [signal] }
             // One that is stopped heeds it once it goes on.
             return signal == SIGHUP && getsid(0) == getpid() ? [SIGHUP, SIGCONT] : []
         }

@@ -15,13 +15,22 @@ struct Supervisor {
     /// The process that the shell sees, `semq`: this one, or our parent for as long as that lives.
     var front = getpid()
 
+    /// The command has ended, and all that was sent to it from the terminal has been taken.
+    var endIsSeen = false
+
+    /// The stops that have come to this process as `semq` since its last SIGCONT: it stops with the command only by one of
+    /// them. Where the command alone is stopped, it alone is continued, of which one that stands learns nothing.
+    var stopsTaken: Set<Int32> = []
+
     private let tells: Bool
     private var state: GuardState
     private var remains: Remains
     private var commandHasEnded = false
     /// A guardian was killed after the end had begun.
     private let takesOver: Bool
-    private var commandIsStopped = false
+    /// The signal that the command stands stopped by.
+    private var commandStop: Int32?
+    private var commandIsStopped: Bool { commandStop != nil }
     /// Somebody was there to continue the command when it stopped.
     private var isContinuable = false
 
@@ -34,7 +43,8 @@ struct Supervisor {
         tells = end.tells
         self.stateChanged = stateChanged
         self.hasNews = hasNews
-        state = GuardState(until: end.until, grace: end.grace, isToldToEnd: page.isToldToEnd)
+        state = GuardState(
+            until: end.until, grace: end.grace, isToldToEnd: page.isToldToEnd, isHungUp: page.isHungUp)
         remains = Remains(everySession: end.until == .tree)
         takesOver = page.outcome != .none
         // What a killed guardian has begun goes on from there.
@@ -51,8 +61,9 @@ struct Supervisor {
         permits.keep()
         var nextInspection = Duration.sinceBoot() + .seconds(1)
         while true {
-            if commandHasEnded, state.phase == .running, handle(.commandEnded) == .finish { break }
+            // First, also where a killed guardian knew of the command's end: how it ended may not be on the page yet.
             if reap() == .finish { break }
+            if commandHasEnded, !endIsSeen { seeEnd() }
             let now = Duration.sinceBoot()
             let limit = min(
                 state.nextTick(at: now, hears: remains.areHeardOf), nextInspection - now, remains.untilTold(at: now),
@@ -108,7 +119,36 @@ struct Supervisor {
 
     private mutating func take(_ received: Signals.Received) {
         guard received.signal != SIGCHLD, received.signal != Signals.alarm else { return }
-        for signal in received.forCommand(hasEnded: commandHasEnded) { _ = handle(.told(signal)) }
+        for signal in received.forCommand(hasEnded: endIsSeen) { _ = handle(.told(signal)) }
+        guard front == getpid() else { return }
+        if received.signal == SIGCONT { stopsTaken = [] }
+        // Whichever comes last, this or what became of the command, finds the other.
+        if Signals.stopping.contains(received.signal) {
+            stopsTaken.insert(received.signal)
+            tellStop()
+        }
+    }
+
+    /// `semq` stops as the command has stopped.
+    private mutating func tellStop() {
+        guard let commandStop else { return }
+        if front == getpid() {
+            // A SIGCONT that is still to be taken would be thrown away by the stop.
+            guard stopsTaken.contains(commandStop), !Signals.isPending([SIGCONT]) else { return }
+            stopsTaken = []
+        }
+        stateChanged(commandStop)
+    }
+
+    /// Ctrl-C is for what the command has left from here on. One that waits to be taken has come before, as the kernel
+    /// sends it to the whole group before any of it can end of it.
+    private mutating func seeEnd() {
+        if front == getpid() {
+            while let received = Signals.next(Signals.interrupting, within: .zero) { take(received) }
+        } else {
+            hasNews()
+        }
+        endIsSeen = true
     }
 
     private func pass(_ signal: Int32) {
@@ -116,13 +156,15 @@ struct Supervisor {
         let forwarded = page.forwarded(signal)
         let sent = forwarded.pointee.sent  // before: one more that comes meanwhile is another signal
         if signal == SIGTERM { page.isToldToEnd = true }
+        if signal == SIGHUP { page.isHungUp = true }
         kill(page.commandPid, signal)
         forwarded.pointee.passed = sent
     }
 
     /// Passes on what a killed guardian has left.
-    mutating func passForwarded() {
-        for signal in Signals.supervised {
+    /// - Parameter takenBack: signals that it never got to see, as the next one has taken them back.
+    mutating func passForwarded(except takenBack: [Int32]) {
+        for signal in Signals.supervised where !takenBack.contains(signal) {
             let forwarded = page.forwarded(signal).pointee
             if forwarded.passed != forwarded.sent { _ = handle(.told(signal)) }
         }
@@ -130,7 +172,7 @@ struct Supervisor {
 
     // MARK: what becomes of the command
 
-    /// Takes in what became of children. A process is reaped after its end is on the page, so that
+    /// Takes in what became of children. One that has ended is reaped after its end is on the page, so that
     /// whoever takes over from a killed guardian can still learn it.
     private mutating func reap() -> GuardState.Action {
         var pid: Int32 = 0
@@ -140,30 +182,32 @@ struct Supervisor {
         var hasReaped = false
         while semq_peek_child(&pid, &kind, &number, &childless) {
             let isEnd = kind == SEMQ_EXITED || kind == SEMQ_SIGNALED
+            // Taken before it is acted on: another stop that comes meanwhile is another to be told.
+            if !isEnd, !semq_take_change(pid, &kind, &number) { continue }
             if pid == page.commandPid {
                 switch kind {
                 case SEMQ_STOPPED:
-                    commandIsStopped = true
+                    commandStop = number
                     // Where nobody could, the kernel lets no terminal stop anybody: it does so for our sake alone.
                     isContinuable =
-                        number == SIGTTIN || number == SIGTTOU || ProcessTree.isContinuable(getpgid(pid))
-                    stateChanged(number)
+                        number == SIGTTIN || number == SIGTTOU || ProcessTree.isContinuable(getpgid(pid)) == true
+                    tellStop()
                 case SEMQ_CONTINUED:
-                    commandIsStopped = false
+                    commandStop = nil
                     stateChanged(nil)
                 default:
                     // Of a child that goes on and ends at once, waitid(2) tells the end only.
                     if commandIsStopped { stateChanged(nil) }
-                    commandIsStopped = false
+                    commandStop = nil
                     commandHasEnded = true
                     page.commandSession = getsid(pid)
-                    page.commandHasEnded = true
                     if page.outcome == .none {
                         page.outcome = kind == SEMQ_EXITED ? .exited(number) : .signaled(number)
                     }
+                    page.commandHasEnded = true
                 }
             }
-            if !isEnd || !Carriers.reap(pid) { semq_reap_child(pid, kind) }
+            if isEnd, !Carriers.reap(pid) { semq_reap_child(pid, kind) }
             hasReaped = hasReaped || isEnd
         }
         if childless || isAlone { return handle(.treeEnded) }
@@ -186,7 +230,7 @@ struct Supervisor {
     /// parent of the same session outside of it: the guardian is such a one, and does it in the kernel's place.
     private mutating func hangUpForsakenJob() {
         guard commandIsStopped, isContinuable, case let group = getpgid(page.commandPid), group > 1,
-            !ProcessTree.isContinuable(group)
+            ProcessTree.isContinuable(group) == false
         else { return }
         isContinuable = false
         kill(-group, SIGHUP)
