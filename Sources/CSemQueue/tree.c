@@ -98,6 +98,17 @@ int semq_kill_children(const int *spared, int count, int kept) {
     return found < 0 ? -1 : outlive;
 }
 
+int semq_reap_children(const int *spared, int count, int kept) {
+    enum { MOST = 4096 };
+    int pids[MOST], reaped = 0, found = semq_children(getpid(), pids, MOST);
+    for (int i = 0; i < found; i++) {
+        if (pids[i] == kept || is_among(pids[i], spared, count)) continue;
+        siginfo_t info = {0};
+        reaped += waitid(P_PID, (id_t)pids[i], &info, WEXITED | WNOHANG) == 0 && info.si_pid != 0;
+    }
+    return reaped;
+}
+
 // Who has a signal before it can't fork any more: fork(2) begins anew, and the signal comes first.
 void semq_kill_below(int pid, int session) {
     enum { MOST = 256 };

@@ -224,7 +224,8 @@ import Testing
             for pid in Processes.children(of: victim.pid) { kill(pid, SIGKILL) }
             try #require(Event.happens { waiting(replay) == 0 })
             let stranger = try waiting(replay, "stranger")
-            try #require(status(replay)?.waiting.map(\.ticket.number) == [2])
+            // The second number, unless what is left of the victim is heeded.
+            try #require([[2], [3]].contains(status(replay)?.waiting.map(\.ticket.number)))
             try replay.goOn("release")
             release.wait()
             victim.wait()

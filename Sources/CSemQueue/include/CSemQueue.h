@@ -181,6 +181,9 @@ void semq_kill_below(int pid, int session);
 /// `kept`. Returns how many have not ended yet, or -1 where /proc doesn't tell.
 int semq_kill_children(const int *spared, int count, int kept);
 
+/// Only the second of that; some thousands at a time. Returns how many.
+int semq_reap_children(const int *spared, int count, int kept);
+
 // MARK: a word of memory that several processes or threads share, written and read at once
 
 static inline void semq_word_set(int64_t *word, int64_t value) { __atomic_store_n(word, value, __ATOMIC_RELEASE); }
