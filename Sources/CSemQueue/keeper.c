@@ -137,17 +137,24 @@ int semq_keeper_start(const struct semq_keeper_order *order, struct semq_link *l
         keeper->is_taken = 0;
         return -1;
     }
-    siginfo_t info = {0};
-    // Its program is started within a millisecond or so.
+    // Known from here on, with whatever it starts.
+    keeper->start = semq_process_start(child);
+    keeper->pid = child;
+    // Its program is started within a millisecond or so, unless that lies where nothing can be read just now.
     while (keeper->phase == NOT_STARTED) {
-        if (waitid(P_PID, (id_t)child, &info, WEXITED | WNOWAIT | WNOHANG) == 0 && info.si_pid == child) break;
+        siginfo_t info = {0};
+        int result = waitid(P_PID, (id_t)child, &info, WEXITED | WSTOPPED | WNOWAIT | WNOHANG);
+        if (result != 0 && errno == ECHILD) break;
+        if (result == 0 && info.si_pid == child && info.si_code != CLD_STOPPED) break;
+        // It stands still with the group that it hasn't left yet.
+        if (result == 0 && info.si_pid == child) kill(child, SIGCONT);
         usleep(50);
     }
     int failure = keeper->phase == NOT_STARTED ? EAGAIN : keeper->failure;
     if (failure) {
         waitpid(child, NULL, 0);
         keeper->is_taken = 0;
-        return failure;
+        return failure == EAGAIN || failure == ENOMEM ? -1 : failure;
     }
     *link = (struct semq_link){.pid = keeper->program, .keeper = child, .place = place};
     return 0;
@@ -161,6 +168,8 @@ int semq_keeper_end(const struct semq_link *link, int *status, bool *is_gone) {
     struct keeper *keeper = &keepers[link->place];
     *is_gone = waitpid(link->keeper, NULL, WNOHANG) != 0;
     int result = keeper->phase == ENDED ? 1 : *is_gone ? -1 : 0;
+    // It was killed, and the program is an unreaped child of ours since.
+    if (result < 0 && keeper->program > 0) kill(-keeper->program, SIGKILL);
     if (result > 0) *status = keeper->status;
     if (*is_gone) keeper->is_taken = 0;
     return result;

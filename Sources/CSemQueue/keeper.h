@@ -8,7 +8,7 @@ struct semq_keeper_order {
 };
 
 /// Starts a keeper and the program below it. Returns 0, errno where the program can't be started, or -1 where there is no
-/// room for a keeper.
+/// room for a keeper, or for both.
 int semq_keeper_start(const struct semq_keeper_order *order, struct semq_link *link);
 
 /// As semq_link_end.

@@ -99,7 +99,6 @@ package struct Administration: QueueAdministration {
         }
         let left = try locked { () -> Bool in
             guard description.isAlive(ticket), turn.map(stands) ?? true else { return false }
-            if turn == nil { try checkIsOne(number, in: status) }
             guard let now = standing(found) else { return false }
             subject = now
             guard let header = Book.header(from: description) else {
@@ -207,8 +206,8 @@ package struct Administration: QueueAdministration {
         throw SemaphoreError(
             .io,
             "\(file.path): ticket \(number) is borne by \(those.count), because the queue file could not be written as it was "
-                + "drawn: \(names.joined(separator: "; ")); nobody was ended: end the one that is meant by its process (kill PID)"
-        )
+                + "drawn: \(names.joined(separator: "; ")); nobody was ended: end the one that is meant on its own host, by its "
+                + "process")
     }
 
     private func find(in status: QueueStatus, _ isMeant: (Ticket) -> Bool) -> Found? {

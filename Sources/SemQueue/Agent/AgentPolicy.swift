@@ -35,7 +35,7 @@ package struct AgentPolicy {
         let root = QueueFile.fromRoot(folder)
         var named = stat()
         var given = stat()
-        guard stat(root, &named) == 0, fstat(opened.descriptor, &given) == 0,
+        guard root.hasPrefix("/"), stat(root, &named) == 0, fstat(opened.descriptor, &given) == 0,
             QueueFile.Identity(named) == QueueFile.Identity(given)
         else {
             throw SemaphoreError(
@@ -63,13 +63,16 @@ package struct AgentPolicy {
         guard request["path"]?.utf8.contains(0) != true else {
             throw SemaphoreError(.usage, "a path with a zero byte in it names no queue")
         }
-        guard let root else { return request }
+        var admitted = request
+        // Of our own policy, and nothing that a client says.
+        admitted["confined"] = nil
+        admitted["may-not-make"] = nil
+        guard let root else { return admitted }
         guard Self.harmless.contains(request.verb) else {
             throw SemaphoreError(
                 .permission, "this key can only take turns, not \(Self.inWords[request.verb] ?? "more")")
         }
-        guard let name = request["path"] else { return request }
-        var admitted = request
+        guard let name = request["path"] else { return admitted }
         admitted["path"] = try path(name, below: root)
         admitted["confined"] = "\(root)/\(name)"
         if !mayMake { admitted["may-not-make"] = "1" }

@@ -61,12 +61,14 @@ struct Book {
         var header = Header(queue: name ?? known?.queue ?? .random(in: 1...(.max)), origin: .recovered)
         header.lastTicket =
             known.map { max($0.lastTicket, lastTicket) } ?? Numbering.restart(after: lastTicket, at: .now())
-        header.lastToken = lastToken
+        header.lastToken = max(known?.lastToken ?? 0, lastToken)
         let remote = slotLines.filter { $0.record.lastHolder?.isRemote ?? false }
             .map { $0.line - QueueFile.slotLines.lowerBound }
         if mark.isThere || !remote.isEmpty {
-            extendRemote(to: ((remote + description.heldSlots()).max() ?? 0) + 1, &header)
-            if let known, known.holdoff != nil {
+            var freed = 0
+            extendRemote(to: ((remote + description.heldSlots()).max() ?? 0) + 1, &header, freed: &freed)
+            // A record that can't be read may be of somebody who was granted since.
+            if let known, known.holdoff != nil, freed == 0 {
                 (header.remoteBoot, header.holdoff) = (known.remoteBoot, known.holdoff)
             } else {
                 holdOff(&header, damaged: 0)
@@ -140,13 +142,20 @@ struct Book {
     /// - Returns: whether that could be written.
     @discardableResult
     private func extendRemote(to count: Int, _ header: inout Header) -> Bool {
+        var freed = 0
+        return extendRemote(to: count, &header, freed: &freed)
+    }
+
+    /// - Parameter freed: how many were replaced.
+    @discardableResult
+    private func extendRemote(to count: Int, _ header: inout Header, freed: inout Int) -> Bool {
         guard header.remote < count else { return true }
         let held = description.heldSlots()
         var isWritten = true
         for slot in header.remote..<count where !held.contains(slot) {
             let line = QueueFile.slotLines.lowerBound + slot
             guard QueueFile.record(SlotRecord.self, at: line, from: description)?.slot != slot else { continue }
-            isWritten = free(slot, header) && isWritten
+            if free(slot, header) { freed += 1 } else { isWritten = false }
         }
         header.remote = count
         return isWritten

@@ -15,8 +15,8 @@ struct QueueFile: Sendable {
     private let watched: String
     /// Which file the path named when it was opened.
     let identity: Identity
-    /// The kernel's name for it as of the opening, for when its place can't be looked at; nil where there is no /proc.
-    private let kernelName: [UInt8]?
+    /// The kernel's name for it as it was last seen in place, for when that can't be looked at; nil where there is no /proc.
+    private let kernelName: Guarded<[UInt8]?>
 
     struct Identity: Hashable, Sendable {
         var device: UInt64
@@ -50,7 +50,8 @@ struct QueueFile: Sendable {
     /// - Parameter description: of the file.
     init(path: String, place: String, watched: String? = nil, identity: Identity, description: Description) {
         (self.path, self.place, self.watched, self.identity) = (path, place, watched ?? place, identity)
-        kernelName = description.kernelName
+        // What is looked for from the folder that we stand in goes along with that.
+        kernelName = Guarded(self.watched.hasPrefix("/") ? nil : description.kernelName)
     }
 
     // MARK: regions, in lines
@@ -147,17 +148,29 @@ struct QueueFile: Sendable {
     /// Whether its place still names the file that was opened. Where the place can't be looked at, because a folder above
     /// was closed to us, say, the file tells whether it was deleted or moved; where it can't either, it is taken to be
     /// there.
-    /// - Parameter description: of the file.
-    func isInPlace(through description: Description) -> Bool {
+    /// - Parameters:
+    ///   - description: of the file.
+    ///   - remembers: the kernel's name for it, where it is in place: it can be moved, and be in its place by a link.
+    func isInPlace(through description: Description, remembers: Bool = false) -> Bool {
         var info = semq_file()
-        switch semq_look(AT_FDCWD, watched, &info) {
-        case 0: return Identity(device: info.device, inode: info.inode) == identity
-        case ENOENT, ENOTDIR: return false
-        default: break
+        let error = semq_look(AT_FDCWD, watched, &info)
+        if error == ENOENT || error == ENOTDIR { return false }
+        if error == 0 {
+            guard Identity(device: info.device, inode: info.inode) == identity else { return false }
+            guard watched.hasPrefix("/") else { return hasKeptItsName(description) }
+            if remembers {
+                let name = description.kernelName
+                kernelName.withLock { $0 = name }
+            }
+            return true
         }
         if semq_look(description.descriptor, "", &info) == 0, info.links == 0 { return false }
-        guard let kernelName, let now = description.kernelName else { return true }
-        return now == kernelName
+        return hasKeptItsName(description)
+    }
+
+    private func hasKeptItsName(_ description: Description) -> Bool {
+        guard let known = kernelName.withLock({ $0 }), let now = description.kernelName else { return true }
+        return now == known
     }
 
     private static func openDescriptor(

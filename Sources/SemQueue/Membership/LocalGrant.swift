@@ -219,7 +219,7 @@ package final class LocalGrant: Grant {
     /// Looks whether the permit still stands, and mends its record. To be asked about once a second.
     package func loss() -> PermitLoss? {
         mend()
-        let isInPlace = file.isInPlace(through: description)
+        let isInPlace = file.isInPlace(through: description, remembers: true)
         // Whoever comes anew knows nothing of the old file: there is no longer grace than that.
         if let note = Notes.forTicket(ticket, in: description),
             isInPlace || .milliseconds(note.grace) <= PermitLoss.graceOfReplaced

@@ -190,6 +190,7 @@ struct Member {
             if sight.ahead.isEmpty, sight.hasRoom {
                 // Whoever holds directly still draws a ticket.
                 header.lastTicket = ticket.number
+                unwritten.header?.lastTicket = ticket.number
                 do {
                     if lock(sight.firstFree), let grant = try record(sight.firstFree, ticket, &header, at: .now()) {
                         tellPassed(stopped)
@@ -216,6 +217,7 @@ struct Member {
                 if !place.write(to: book) { unwritten.placeError = errno }
                 // Before the ticket lives: whoever dies in between has skipped a number, and nobody draws it once more.
                 header.lastTicket = ticket.number
+                unwritten.header?.lastTicket = ticket.number
                 QueueFile.write(header, to: own)
             } while !own.tryLock(.write, LockSpace.placeAndMember(ticket))
             return .waits(ticket, place)
@@ -256,6 +258,12 @@ struct Member {
             tellHoldoff(header)
             return header
         }
+    }
+
+    /// The header as it was read; nil where it can't be. Somebody could write it, and what was recovered before is of no use.
+    func saw(_ header: Header?) -> Header? {
+        if header != nil { unwritten.header = nil }
+        return header
     }
 
     private func tellHoldoff(_ header: Header) {

@@ -35,20 +35,20 @@ extension Member {
                 isPlaceless = !takesPlaceAnew(ticket)
                 continue
             }
-            if isPlaceless { isPlaceless = !own.tryLock(.write, LockSpace.placeAndMember(ticket)) }
             if now >= nextInspection {
                 try checkNotes(to: ticket)
-                guard file.isInPlace(through: own) else { throw Replaced() }
+                guard file.isInPlace(through: own, remembers: true) else { throw Replaced() }
                 mend(&record)
                 nextInspection = now + Self.inspects
             }
             if observer.standing() == .aside || isUnwanted(&offer) {
                 giveBack(&offer)
                 if !isAside { giveWay(ticket) }
-                (isAside, stand, turn) = (true, .unknown, Turn())
+                (isAside, isPlaceless, stand, turn) = (true, false, .unknown, Turn())
                 block(Self.inspects, place) { alarm.sleep($0) }
                 continue
             }
+            if isPlaceless { isPlaceless = !own.tryLock(.write, LockSpace.placeAndMember(ticket)) }
             if isAside {
                 isPlaceless = !takesPlaceAnew(ticket)
                 isAside = false
@@ -153,7 +153,7 @@ extension Member {
     ) throws -> Decision {
         switch stand {
         case .behind(let next):
-            let header = Book.header(from: own)
+            let header = saw(Book.header(from: own))
             let hasRoom = header?.pause == nil && gate.description.hasRoom(concurrency: header?.concurrency ?? 1)
             let isFarBack = turn.isFarBack && gate.description.isAnybody(ahead: ticket, by: Turn.horizon)
             if !isPassed(ticket, header), isFarBack || !isStopped(next),
@@ -164,7 +164,7 @@ extension Member {
             }
             fallthrough
         case .unknown:
-            let header = Book.header(from: own)
+            let header = saw(Book.header(from: own))
             var (sight, due) = sight(header, from: ticket, through: gate.description)
             stopped = stoppedOnes(from: sight.ahead.first, header)
             if !stopped.isEmpty {

@@ -40,6 +40,10 @@ package enum Carriers {
         var areKept = false
         /// `NAME=VALUE`; nil before the first of them. Forked processes have it too.
         var mark: String?
+        /// How many are just being started.
+        var underway = 0
+        /// One of these takes too long to be waited for.
+        var isGivenUp = false
     }
 
     private static let state = Guarded(State())
@@ -61,13 +65,18 @@ package enum Carriers {
         leads: Bool, isAwaited: Bool = false, _ program: inout Program?,
         _ spawn: (inout semq_link, String, Bool) -> Int32
     ) -> Int32 {
-        // Locked until it bears the mark, and is known: nobody takes it for another in between.
-        state.withLock { state in
+        let (mark, areKept) = state.withLock { state in
             for program in state.running { learnEnd(of: program, &state) }
             let mark = state.mark ?? "SEMQ_LINK=\(getpid())-\(Duration.sinceBoot().nanoseconds)"
             state.mark = mark
-            var link = semq_link()
-            let error = spawn(&link, mark, state.areKept && !isAwaited)
+            state.underway += 1
+            return (mark, state.areKept)
+        }
+        var link = semq_link()
+        let error = spawn(&link, mark, areKept && !isAwaited)
+        return state.withLock { state in
+            state.underway -= 1
+            if state.underway == 0 { state.isGivenUp = false }
             guard error == 0 else { return error }
             let started = Program(link, leads: leads)
             state.running.append(started)
@@ -76,11 +85,23 @@ package enum Carriers {
         }
     }
 
+    /// Until each bears the mark, and is known: nobody takes it for another before. A program may lie where nothing can be
+    /// read, and whoever has to end a command can't wait for that: then it may be taken for one of the command's.
+    private static func settle() {
+        let end = Duration.monotonic() + .milliseconds(100)
+        func isSettled(_ state: inout State) -> Bool {
+            if state.underway > 0, .monotonic() >= end { state.isGivenUp = true }
+            return state.underway == 0 || state.isGivenUp
+        }
+        while !state.withLock({ isSettled(&$0) }) { usleep(200) }
+    }
+
     // MARK: which there are
 
     /// Children of ours: they, or their keepers.
     package static var all: [Int32] {
-        state.withLock { $0.running.filter { $0.owner == getpid() }.map(\.child) }
+        settle()
+        return state.withLock { $0.running.filter { $0.owner == getpid() }.map(\.child) }
     }
 
     /// Whether there have been any.
@@ -90,6 +111,7 @@ package enum Carriers {
     /// goes the only one who knows of those that have written over their environment.
     package static func areBehind(_ pid: Int32) -> Bool {
         guard let mark = state.withLock({ $0.mark }) else { return semq_is_keeper(pid) }
+        settle()
         return semq_is_keeper(pid) || semq_environment_has(pid, mark)
     }
 
@@ -117,6 +139,7 @@ package enum Carriers {
     /// Learns the end of a child that has ended, as others look for them too.
     /// - Returns: false where this is none of them.
     package static func reap(_ pid: Int32) -> Bool {
+        settle()
         let found = state.withLock { state in
             let found = state.running.first { $0.child == pid && $0.owner == getpid() }
             if let found { learnEnd(of: found, &state) }

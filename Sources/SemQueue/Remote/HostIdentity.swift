@@ -10,9 +10,10 @@ struct HostIdentity: Hashable {
     let user: String?
     /// The words of `--rsh`; else `ssh`, whose configuration we follow.
     let program: [String]
-    /// Whose configuration it is, here: ssh(1) takes that of the process's user, wherever HOME points. Nil where an older
-    /// `semq` has handed it down, which tells neither this nor the user.
-    let account: UInt32?
+    /// Whose configuration it is: ssh(1) takes that of the process's user, wherever HOME points. The number of the user, and
+    /// which folder is that one's home: in a container, or on another machine, both may be called the same. Nil where an
+    /// older `semq` has handed it down, which tells neither this nor the user.
+    let account: String?
 
     /// As this process names it.
     /// - Parameter program: nil where none was chosen by hand.
@@ -20,8 +21,14 @@ struct HostIdentity: Hashable {
         self.name = name
         self.user = user
         self.program = Self.fromAnywhere(program ?? Self.usual)
-        account = getuid()
+        account = Self.account
     }
+
+    private static let account: String = {
+        var home = stat()
+        guard stat(LocalAccount.current.home, &home) == 0 else { return "\(getuid())" }
+        return "\(getuid()).\(home.st_dev).\(home.st_ino)"
+    }()
 
     private static let usual = ["ssh"]
 
@@ -47,7 +54,7 @@ struct HostIdentity: Hashable {
         program = parts.count < 2 ? Self.usual : unescaped(parts[1]).split(separator: " ").map(String.init)
         user = parts.count < 4 || parts[2].isEmpty ? nil : unescaped(parts[2])
         // Of a word that isn't whole no account is the same.
-        account = parts.count < 3 ? nil : parts.count < 4 ? .max : UInt32(parts[3]) ?? .max
+        account = parts.count < 3 ? nil : parts.count < 4 ? "" : parts[3]
     }
 
     private static func escaped(_ text: String) -> String {

@@ -1,3 +1,5 @@
+internal import Glibc
+
 extension Nesting {
     /// What a host is told of permits: those that it keeps, and those of older `semq`s, which don't say who does. A host
     /// never learns the secret of another's.
@@ -32,9 +34,11 @@ extension RemoteSemaphore {
         guard let around = held.host.map(HostIdentity.init(word:)) else { return "as a file on this host" + sameAgain }
         let there = "on the host \(around.user.map { "\($0)@" } ?? "")\(around.name)"
         if let account = around.account, account != own.account {
+            let user = account.split(separator: ".").first.map(String.init) ?? "?"
+            let isUser = user != "\(getuid())"
             return
-                "\(there), from another account here (uid \(account)), for which that may be another host; "
-                + "name it from that account"
+                "\(there), from \(isUser ? "another account here (uid \(user))" : "another container or machine"), for which "
+                + "that may be another host; name it from there"
         }
         guard around.name == own.name else { return "on the host \(around.name)" + sameAgain }
         return there + (around.program == own.program ? "" : ", by way of \(around.program.joined(by: " "))")

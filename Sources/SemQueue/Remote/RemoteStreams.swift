@@ -53,6 +53,12 @@ struct RemoteStreams {
             let event = session.next(
                 alarm, within: unheard == nil ? .seconds(5) : Self.patience, or: pollEvents(session))
             if wantsInput(session) { readInput(session) }
+            // First: it may be the receipt of a signal.
+            if case .message(let message)? = event { try take(message, session, name) }
+            if case .resumed? = event {
+                unheard?.at = .sinceBoot()
+                unheard?.isTold = false
+            }
             if let end = takeSignals() { return end }
             if !session.isCut, let signal = unheard, !signal.isTold, .sinceBoot() - signal.at >= Self.patience {
                 unheard?.isTold = true
@@ -93,7 +99,7 @@ struct RemoteStreams {
                         "the lock is lost: no connection until its lease was over; the command there is being ended")
                 case .failed(let error): throw error
                 }
-            case .message(let message): try take(message, session, name)
+            case .message: break
             }
         }
     }

@@ -130,6 +130,7 @@ struct AcquireCommand {
     func run() throws -> ExitCode {
         if let there { return try there.run() ?? refusal(.timedOut, semaphores[0]) }
         let inherited = InheritedSignals()
+        InheritedSignals.outliveReaders()
         let guarded = command.map { GuardedCommand($0, inherited: inherited, end: end) }
         if guarded != nil, semaphores.contains(where: { !($0 is LocalSemaphore) }) { Carriers.keep() }
         let held = Nesting.inherited()
@@ -155,11 +156,8 @@ struct AcquireCommand {
             try? guarded?.prepare(privateDescriptors: [locks.privateDescriptor])
         }
         display.begin()
-        // Some of several may be held while another is waited for.
-        if mode == .all, open.count > 1 { InheritedSignals.outliveReaders() }
         switch try acquire(open, display) {
         case .granted(let grants):
-            InheritedSignals.outliveReaders()
             OnBehalf.current?.tell(of: grants)
             display.end()
             let permits = Permits(grants: grants, enclosing: enclosing, order: semaphores.map(\.name))

@@ -74,8 +74,8 @@ struct Front {
     private struct Stops {
         /// The next SIGCONT is the one that ended our own stop.
         var hasStopped = false
-        /// Those that have come, from the terminal too, since the last SIGCONT.
-        private(set) var taken: Set<Int32> = []
+        /// Those that have come, from the terminal too, since the last SIGCONT, and when.
+        private(set) var taken: [Int32: Duration] = [:]
         /// Of the stops and the SIGCONT that were handed on to the guardian, those that none of the other kind was handed on
         /// after: it takes back, in the kernel, one that the guardian hasn't passed on yet.
         private var handedOn: Set<Int32> = []
@@ -86,8 +86,8 @@ struct Front {
         var takenBack: [Int32] { (Signals.stopping + [SIGCONT]).filter { !handedOn.contains($0) } }
 
         mutating func take(_ signal: Int32) {
-            if signal == SIGCONT { taken = [] }
-            if Signals.stopping.contains(signal) { taken.insert(signal) }
+            if signal == SIGCONT { taken = [:] }
+            if Signals.stopping.contains(signal) { taken[signal] = .sinceBoot() }
         }
 
         mutating func handOn(_ signal: Int32) {

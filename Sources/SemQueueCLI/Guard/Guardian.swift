@@ -17,7 +17,6 @@ struct Guardian {
     func run() -> Never {
         // First, or what the command forks off at once would become `semq`'s child, and be missed when its tree is ended.
         _ = semq_become_subreaper()
-        InheritedSignals.outliveReaders()
         // Forked before we leave the group: the command stays in the one that `semq` was given.
         let child = semq_fork()
         if child == 0 { command.become(page, go: go, known: granted) }

@@ -17,8 +17,7 @@ struct InheritedSignals {
         if !fileSizeIsIgnored { semq_signal_default(SIGXFSZ, true) }
     }
 
-    /// From here on nobody who hears no more of us is the end of us: something is held, or is to be watched over. Before that
-    /// such an end is as good as any.
+    /// From here on nobody who hears no more of us is the end of us: something may be held, or is to be watched over.
     static func outliveReaders() { semq_signal_default(SIGPIPE, true) }
 
     /// In the command-to-be, before exec, which itself resets the signals that were caught.

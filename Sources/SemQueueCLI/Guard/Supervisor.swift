@@ -18,9 +18,14 @@ struct Supervisor {
     /// The command has ended, and all that was sent to it from the terminal has been taken.
     var endIsSeen = false
 
-    /// The stops that have come to this process as `semq` since its last SIGCONT: it stops with the command only by one of
-    /// them. Where the command alone is stopped, it alone is continued, of which one that stands learns nothing.
-    var stopsTaken: Set<Int32> = []
+    /// The stops that have come to this process as `semq` since its last SIGCONT, and when: it stops with the command only
+    /// by one of them. Where the command alone is stopped, it alone is continued, of which one that stands learns nothing.
+    var stopsTaken: [Int32: Duration] = [:]
+
+    /// The command, which gets it at the same time, stops of it soon, or ignores it.
+    private func isTaken(_ stop: Int32) -> Bool {
+        stopsTaken[stop].map { .sinceBoot() - $0 < .seconds(3) } ?? false
+    }
 
     private let tells: Bool
     private var state: GuardState
@@ -59,6 +64,7 @@ struct Supervisor {
     /// Returns when the turn is over, its outcome is on the page and the permits are given back.
     mutating func run() {
         permits.keep()
+        learnStop()
         var nextInspection = Duration.sinceBoot() + .seconds(1)
         while true {
             // First, also where a killed guardian knew of the command's end: how it ended may not be on the page yet.
@@ -121,12 +127,29 @@ struct Supervisor {
         guard received.signal != SIGCHLD, received.signal != Signals.alarm else { return }
         for signal in received.forCommand(hasEnded: endIsSeen) { _ = handle(.told(signal)) }
         guard front == getpid() else { return }
-        if received.signal == SIGCONT { stopsTaken = [] }
+        if received.signal == SIGCONT { stopsTaken = [:] }
         // Whichever comes last, this or what became of the command, finds the other.
         if Signals.stopping.contains(received.signal) {
-            stopsTaken.insert(received.signal)
+            stopsTaken[received.signal] = .sinceBoot()
             tellStop()
         }
+    }
+
+    /// Where nobody could, the kernel lets no terminal stop anybody: it does so for our sake alone.
+    private mutating func seeWhoContinues() {
+        isContinuable =
+            commandStop == SIGTTIN || commandStop == SIGTTOU
+            || ProcessTree.isContinuable(getpgid(page.commandPid)) == true
+    }
+
+    /// A command that stands stopped as this process takes over: the guardian has heard of it, and may have told nobody.
+    private mutating func learnStop() {
+        guard front == getpid(), !commandHasEnded, page.commandPid > 0,
+            ProcessTree.isStopped(page.commandPid) == true
+        else { return }
+        commandStop = page.commandStop != 0 ? page.commandStop : stopsTaken.keys.first(where: isTaken) ?? SIGSTOP
+        tellStop()
+        seeWhoContinues()
     }
 
     /// `semq` stops as the command has stopped.
@@ -134,8 +157,8 @@ struct Supervisor {
         guard let commandStop else { return }
         if front == getpid() {
             // A SIGCONT that is still to be taken would be thrown away by the stop.
-            guard stopsTaken.contains(commandStop), !Signals.isPending([SIGCONT]) else { return }
-            stopsTaken = []
+            guard isTaken(commandStop), !Signals.isPending([SIGCONT]) else { return }
+            stopsTaken = [:]
         }
         stateChanged(commandStop)
     }
@@ -188,10 +211,9 @@ struct Supervisor {
                 switch kind {
                 case SEMQ_STOPPED:
                     commandStop = number
-                    // Where nobody could, the kernel lets no terminal stop anybody: it does so for our sake alone.
-                    isContinuable =
-                        number == SIGTTIN || number == SIGTTOU || ProcessTree.isContinuable(getpgid(pid)) == true
+                    // First: who takes over from a guardian that is killed is told of no stop again.
                     tellStop()
+                    seeWhoContinues()
                 case SEMQ_CONTINUED:
                     commandStop = nil
                     stateChanged(nil)
