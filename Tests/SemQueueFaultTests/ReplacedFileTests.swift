@@ -59,6 +59,22 @@ import Testing
         #expect(holder.wait().status == .exited(76))
     }
 
+    /// Nobody of these could find the place again.
+    @Test func aFolderWhoseNameIsNoTextTakesNobodyAlong() throws {
+        let sandbox = try Sandbox()
+        let line =
+            #"mkdir -p $'caf\351'; cd $'caf\351'; exec semq acquire -q q -- sh -c 'echo in > ../in; exec sleep 600'"#
+        let holder = try sandbox.startingShell(line)
+        #expect(Event.happens { sandbox.exists("in") }, "\(holder.err)")
+        let waiter = try sandbox.startingShell(#"cd $'caf\351'; exec semq acquire -v q -- echo in"#)
+        #expect(Event.happens { waiter.err.contains("next in line") }, "\(waiter.err)")
+        #expect(try sandbox.shell("mv caf* away; mkdir $'caf\\351'").status == .exited(0))
+        #expect(holder.wait().status == .exited(76))
+        let refused = waiter.wait()
+        #expect(refused.status == .exited(74) && refused.out == "", "\(refused)")
+        #expect(refused.err.contains("its folder was moved or replaced just now; try again"), "\(refused.err)")
+    }
+
     /// In the history that the new file goes on with, a turn of the old one is no turn that was given back.
     @Test func theHistorySaysThatTheTurnWasLost() throws {
         let sandbox = try Sandbox()

@@ -68,6 +68,29 @@ import Testing
         #expect(sandbox.lines("code") == ["7"])
     }
 
+    /// The guardian has learnt of the stop, which the kernel tells once, and told nobody.
+    @Test func aStopIsKnownWhenTheGuardianIsKilledOverIt() throws {
+        guard Machine.has(.program("strace", package: "strace")) else { return }
+        let sandbox = try Sandbox()
+        let script = "echo $$ $PPID > pid; until [ -e go ]; do sleep 0.02; done; exit 7"
+        let holder = try sandbox.startingShell(
+            "set -m; semq acquire -q board.queue -- bash -c '\(script)' & wait -f $!; echo $? > code")
+        let (command, guardian) = try pids(sandbox)
+        let group = getpgid(command)
+        let strace = try strace(guardian, sandbox, "kill", "signal=KILL:when=1")
+        kill(-group, SIGTSTP)
+        #expect(
+            Event.happens { Processes.isStopped(command) && Processes.isStopped(group) }, "\(sandbox.read("trace"))")
+        #expect(!Processes.isAlive(guardian))
+        kill(-group, SIGCONT)
+        try sandbox.write("go", "")
+        #expect(Event.happens { holder.hasEnded })
+        if !holder.hasEnded { kill(-group, SIGKILL) }
+        _ = holder.wait()
+        _ = strace.wait()
+        #expect(sandbox.lines("code") == ["7"])
+    }
+
     // MARK: Ctrl-C
 
     /// A command at a terminal that starts a daemon and ends at Ctrl-C, before `semq` has got to hear of that.

@@ -192,4 +192,25 @@ import Testing
         }
         #expect(third.holdoff != first.holdoff && third.holdoff != nil)
     }
+
+    /// Whose record can't be read may have been granted since, by somebody who could write: it is held off anew.
+    @Test func isHeldOffAnewForARecordThatCannotBeRead() throws {
+        try #require(try bench.attempt(lease: .seconds(5))).release()
+        bench.overwrite([UInt8](repeating: 0, count: 2 * Line.length), at: 0)
+        let (file, description, _) = try QueueFile.open(bench.path, .init(create: false, readOnly: true))
+        let book = Book(file: file, description: description, clock: bench.clock)
+        guard case .unwritten(let first) = try book.header(concurrency: nil, isMember: true) else {
+            Issue.record("it could be written")
+            return
+        }
+        bench.advance(.seconds(59))
+        bench.overwrite([UInt8](repeating: 0, count: Line.length), at: LeaseBench.offset(ofSlot: 0))
+        let (_, writable, _) = try QueueFile.open(bench.path, .init(create: false))
+        let other = Book(file: file, description: writable, clock: bench.clock)
+        guard case .recovered(let second) = try other.header(concurrency: nil, isMember: true, unwritten: first) else {
+            Issue.record("it could not be written")
+            return
+        }
+        #expect(Tombstones.holdoff(second, at: bench.clock()) == Lease.longest)
+    }
 }

@@ -145,6 +145,14 @@ struct QueueFile: Sendable {
             && Identity(named) == Identity(entered)
     }
 
+    /// Where it is looked for from the folder that we stand in: whether it is there, so that one that isn't in its place was
+    /// moved with the folder.
+    var hasGoneAlong: Bool {
+        var info = semq_file()
+        guard !watched.hasPrefix("/"), semq_look(AT_FDCWD, watched, &info) == 0 else { return false }
+        return Identity(device: info.device, inode: info.inode) == identity
+    }
+
     /// Whether its place still names the file that was opened. Where the place can't be looked at, because a folder above
     /// was closed to us, say, the file tells whether it was deleted or moved; where it can't either, it is taken to be
     /// there.

@@ -35,10 +35,11 @@ extension Member {
         }
     }
 
-    /// Before a confined queue is opened anew: from a folder that was moved it would be the one there.
+    /// Before a queue is opened anew that is looked for from the folder that we stand in: in one that was moved it would be
+    /// the one there.
     /// - Throws: ``SemaphoreError`` where the folder is another by now.
     func checkFolder() throws(SemaphoreError) {
-        guard !request.isConfined || file.isFolderInPlace else { throw file.folderMoved() }
+        guard request.isConfined ? file.isFolderInPlace : !file.hasGoneAlong else { throw file.folderMoved() }
     }
 
     private static let looks = Duration.milliseconds(250)
