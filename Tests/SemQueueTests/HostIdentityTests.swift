@@ -121,10 +121,14 @@ import Testing
     }
 
     /// Its configuration says what a name means.
-    @Test(arguments: ["bench|ssh|lab|\(getuid() + 1)", "bench|ssh||", "bench|ssh|lab|x", "bench|ssh|lab"])
+    @Test(arguments: [
+        "bench|ssh|lab|\(getuid() + 1)", "bench|ssh|lab|\(getuid()).1.2", "bench|ssh||", "bench|ssh|lab|x", "bench|ssh|lab",
+    ])
     func byTheAccount(_ word: String) {
-        #expect(!HostIdentity(word: word).isSame(as: HostIdentity(name: "bench", user: "lab")))
-        #expect(HostIdentity(word: "bench|ssh|lab|\(getuid())").isSame(as: HostIdentity(name: "bench", user: "lab")))
+        let own = HostIdentity(name: "bench", user: "lab")
+        #expect(!HostIdentity(word: word).isSame(as: own))
+        #expect(HostIdentity(word: own.word).isSame(as: own))
+        #expect(own.word.hasPrefix("bench|ssh|lab|\(getuid())."), "of a container with the same number it is another")
     }
 
     @Test func comesBackAsItWent() {

@@ -50,8 +50,7 @@ struct QueueFile: Sendable {
     /// - Parameter description: of the file.
     init(path: String, place: String, watched: String? = nil, identity: Identity, description: Description) {
         (self.path, self.place, self.watched, self.identity) = (path, place, watched ?? place, identity)
-        // What is looked for from the folder that we stand in goes along with that.
-        kernelName = Guarded(self.watched.hasPrefix("/") ? nil : description.kernelName)
+        kernelName = Guarded(description.kernelName)
     }
 
     // MARK: regions, in lines
