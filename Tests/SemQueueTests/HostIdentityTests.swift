@@ -122,7 +122,8 @@ import Testing
 
     /// Its configuration says what a name means.
     @Test(arguments: [
-        "bench|ssh|lab|\(getuid() + 1)", "bench|ssh|lab|\(getuid()).1.2", "bench|ssh||", "bench|ssh|lab|x", "bench|ssh|lab",
+        "bench|ssh|lab|\(getuid() + 1)", "bench|ssh|lab|\(getuid()).1.2", "bench|ssh||", "bench|ssh|lab|x",
+        "bench|ssh|lab",
     ])
     func byTheAccount(_ word: String) {
         let own = HostIdentity(name: "bench", user: "lab")
