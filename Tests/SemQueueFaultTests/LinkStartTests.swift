@@ -22,13 +22,16 @@ import Testing
             "inject=execve:delay_enter=60000000:when=1",
         ])
         try #require(Event.happens { Machine.isTraced(guardian) })
-        for link in Processes.children(of: holder.pid) where link != guardian { kill(link, SIGKILL) }
+        // The link, with the agent below it.
+        for link in Processes.children(of: holder.pid) where link != guardian {
+            for process in Processes.children(of: link) + [link] { kill(process, SIGKILL) }
+        }
         let look = "kill -0 \(command) 2>/dev/null && echo beside; true"
         let next = try sandbox.start([Sandbox.binary, "acquire", "-q", "q", "--", "sh", "-c", look])
         #expect(Event.happens { next.hasEnded })
         #expect(next.wait().out == "")
         #expect(sandbox.read("trace").contains("execve("), "it is what hangs")
-        strace.send(SIGTERM)
+        strace.send(SIGKILL)
         _ = strace.wait()
         #expect(holder.wait().status == .exited(76))
     }
