@@ -48,13 +48,13 @@ import Testing
         let sandbox = try Sandbox()
         chmod(sandbox.path("."), 0o777)
         #expect(
-            try sandbox.shell("mkdir -p closed/work; chmod 777 closed/work; chmod 700 closed").status == .exited(0))
+            try sandbox.shell("mkdir -p closed/lab; chmod 777 closed/lab; chmod 700 closed").status == .exited(0))
         let user = "setpriv --reuid \(Self.stranger) --regid \(Self.stranger) --clear-groups"
         let holder = try sandbox.startingShell(
-            "cd closed/work; exec \(user) semq acquire -q q -- sh -c 'echo in > in; exec sleep 600'")
-        #expect(Event.happens { sandbox.exists("closed/work/in") }, "\(holder.err)")
-        #expect(sandbox.exists("closed/work/q.history"))
-        unlink(sandbox.path("closed/work/q"))
+            "cd closed/lab; exec \(user) semq acquire -q q -- sh -c 'echo in > in; exec sleep 600'")
+        #expect(Event.happens { sandbox.exists("closed/lab/in") }, "\(holder.err)")
+        #expect(sandbox.exists("closed/lab/q.history"))
+        unlink(sandbox.path("closed/lab/q"))
         #expect(holder.wait().status == .exited(76))
     }
 
