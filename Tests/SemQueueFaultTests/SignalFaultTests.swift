@@ -213,15 +213,18 @@ import Testing
         throws
     {
         let sandbox = try Sandbox()
-        let script = "echo $$ $PPID > pid; until [ -e go ]; do sleep 0.02; done; exit 7"
+        let script = "trap : USR1 USR2; echo $$ $PPID > pid; until [ -e go ]; do sleep 0.02; done; exit 7"
         let semq = try sandbox.starting("acquire", "-q", "board.queue", "--", "sh", "-c", script)
         let (command, guardian) = try pids(sandbox)
         kill(guardian, SIGKILL)
         #expect(Event.happens { Processes.children(of: semq.pid).contains(command) })
         kill(command, signal)
         #expect(Event.happens { Processes.isStopped(command) })
-        // `semq` hears of it, and there is nothing to see where it does nothing.
-        usleep(300_000)
+        // It looks at what has become of the command before it takes each of these, and they come one by one.
+        for signal in [SIGUSR1, SIGUSR2] {
+            semq.send(signal)
+            #expect(Event.happens { Processes.isPending(signal, for: command) })
+        }
         #expect(!Processes.isStopped(semq.pid))
         kill(command, SIGCONT)
         try sandbox.write("go", "")

@@ -11,6 +11,23 @@ import Testing
         #expect(QueueFile.write(header, to: try QueueFile.open(bench.path, .init(create: false)).1))
     }
 
+    /// Takes both on a thread, until it holds the first and waits for the second.
+    /// - Returns: how it has ended, once it has.
+    private func climbing(
+        _ low: LeaseBench, _ high: LeaseBench, _ observer: LeaseObserver
+    ) throws -> Guarded<Result<SeveralOutcome, any Error>?> {
+        let ended = Guarded<Result<SeveralOutcome, any Error>?>(nil)
+        try BlockingThread.start {
+            let result = Result {
+                try Several.all(
+                    [LocalSemaphore(low.path), LocalSemaphore(high.path)], low.request("both"), observer: observer)
+            }
+            ended.withLock { $0 = result }
+        }.detach()
+        try LeaseWaiter.settled { try low.status().holders.count == 1 && high.status().waiting.count == 1 }
+        return ended
+    }
+
     /// A header that was lost with all its records is made anew by another name. Who holds one and waits for the next
     /// gives it back then, and follows the new order: in the old one it might wait in a circle with those who come now.
     @Test func aNameThatChangesOnTheWayIsFollowed() throws {
@@ -20,16 +37,8 @@ import Testing
             try rename(bench, name)
         }
         let holder = try #require(try high.attempt())
-        let ended = Guarded<Result<SeveralOutcome, any Error>?>(nil)
         let observer = LeaseObserver()
-        try BlockingThread.start {
-            let result = Result {
-                try Several.all(
-                    [LocalSemaphore(low.path), LocalSemaphore(high.path)], low.request("both"), observer: observer)
-            }
-            ended.withLock { $0 = result }
-        }.detach()
-        try LeaseWaiter.settled { try low.status().holders.count == 1 && high.status().waiting.count == 1 }
+        let ended = try climbing(low, high, observer)
 
         try rename(low, 300)
         try LeaseWaiter.settled { try low.status().holders.isEmpty && high.status().waiting.count == 1 }
@@ -53,16 +62,8 @@ import Testing
             try rename(bench, name)
         }
         let holder = try #require(try high.attempt())
-        let ended = Guarded<Result<SeveralOutcome, any Error>?>(nil)
         let observer = LeaseObserver()
-        try BlockingThread.start {
-            let result = Result {
-                try Several.all(
-                    [LocalSemaphore(low.path), LocalSemaphore(high.path)], low.request("both"), observer: observer)
-            }
-            ended.withLock { $0 = result }
-        }.detach()
-        try LeaseWaiter.settled { try low.status().holders.count == 1 && high.status().waiting.count == 1 }
+        let ended = try climbing(low, high, observer)
 
         try #require(Glibc.rename(other.path, high.path) == 0)
         let waits = observer.waits
